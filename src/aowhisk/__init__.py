@@ -1,0 +1,1 @@
+"""Asyncio-native orchestration for Apache OpenWhisk."""

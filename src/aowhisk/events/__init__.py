@@ -1,0 +1,1 @@
+"""Events: the facts of a run, and everything that receives them."""

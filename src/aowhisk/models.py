@@ -1,0 +1,189 @@
+"""The values everyone speaks of: ids, activations, outcomes. Milliseconds become seconds here and nowhere else."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, TypeAlias
+
+from aowhisk.errors import AowhiskError
+
+__all__ = [
+    "JSON",
+    "Abandoned",
+    "Accepted",
+    "Activation",
+    "Failed",
+    "Outcome",
+    "Status",
+    "Succeeded",
+    "attempt_id",
+    "from_ms",
+    "run_id",
+    "to_ms",
+]
+
+JSON: TypeAlias = Any
+"""A value that `json.dumps` takes: dict with text keys, list, str, int, float, bool, None."""
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32
+
+
+def run_id() -> str:
+    """A new run id: 20 characters that sort by time, safe in keys, paths and URLs."""
+    stamp = (int(time.time() * 1000) << 50) | secrets.randbits(50)
+    return "".join(_ALPHABET[(stamp >> shift) & 31] for shift in range(95, -1, -5))
+
+
+def attempt_id() -> str:
+    """A new attempt id, unique for ever: 24 hexadecimal digits."""
+    return secrets.token_hex(12)
+
+
+def from_ms(value: float) -> datetime:
+    """An aware UTC time from epoch milliseconds."""
+    return datetime.fromtimestamp(value / 1000, tz=UTC)
+
+
+def to_ms(value: datetime) -> int:
+    """Epoch milliseconds of an aware time."""
+    return round(value.timestamp() * 1000)
+
+
+class Status(Enum):
+    """`response.status` of an activation; the value is OpenWhisk's text."""
+
+    SUCCESS = "success"
+    APPLICATION_ERROR = "application error"
+    DEVELOPER_ERROR = "action developer error"
+    WHISK_ERROR = "whisk internal error"
+
+
+_BY_CODE = tuple(Status)  # list summaries give 0..3 instead of the text
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """OpenWhisk took the invocation and has not finished it; poll for `activation_id`."""
+
+    activation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """OpenWhisk's record of one attempt.
+
+    `duration`, `wait_time` and `init_time` are seconds; `init_time` is there only after a cold start. `status` is None for
+    trigger activations; `result` is None in list summaries. `annotations` maps names to values.
+    """
+
+    id: str
+    name: str
+    namespace: str = "_"
+    version: str = "0.0.1"
+    status: Status | None = None
+    result: JSON = None
+    start: datetime | None = None
+    end: datetime | None = None
+    duration: float | None = None
+    logs: tuple[str, ...] = ()
+    cause: str | None = None
+    annotations: Mapping[str, JSON] = field(default_factory=dict)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the action succeeded."""
+        return self.status is Status.SUCCESS
+
+    @property
+    def path(self) -> str:
+        """`namespace/[package/]action`, "" where the record does not say."""
+        return str(self.annotations.get("path", ""))
+
+    @property
+    def wait_time(self) -> float | None:
+        """Seconds in OpenWhisk's queue."""
+        return _seconds(self.annotations.get("waitTime"))
+
+    @property
+    def init_time(self) -> float | None:
+        """Seconds of the cold start; None means a warm start."""
+        return _seconds(self.annotations.get("initTime"))
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the time limit ended it."""
+        return self.annotations.get("timeout") is True
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Activation:
+        """Read a full record or a list summary."""
+        response = data.get("response") or {}
+        return cls(
+            id=str(data["activationId"]),
+            name=str(data.get("name", "")),
+            namespace=str(data.get("namespace", "_")),
+            version=str(data.get("version", "0.0.1")),
+            status=_status(response.get("status"), data.get("statusCode")),
+            result=response.get("result"),
+            start=None if data.get("start") is None else from_ms(data["start"]),
+            end=None if not data.get("end") else from_ms(data["end"]),
+            duration=_seconds(data.get("duration")),
+            logs=tuple(data.get("logs") or ()),
+            cause=data.get("cause"),
+            annotations={a["key"]: a.get("value") for a in data.get("annotations") or ()},
+        )
+
+
+def _status(text: object, code: object) -> Status | None:
+    if isinstance(text, str):
+        return Status(text)
+    if isinstance(code, int) and 0 <= code < len(_BY_CODE):
+        return _BY_CODE[code]
+    return None
+
+
+def _seconds(value: object) -> float | None:
+    return value / 1000 if isinstance(value, int | float) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The call succeeded: `result` is what the action returned (a dict, or an array), without protocol keys."""
+
+    call: str
+    action: str
+    result: JSON
+    activation: Activation | None = None
+    attempts: int = 1
+
+    def __getitem__(self, name: str) -> JSON:
+        return self.result[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The call failed for good: `error` says why."""
+
+    call: str
+    action: str
+    error: AowhiskError
+    activation: Activation | None = None
+    attempts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """The call was given up, or never started; `reason` says why."""
+
+    call: str
+    action: str
+    reason: str
+    attempts: int = 0
+
+
+Outcome: TypeAlias = Succeeded | Failed | Abandoned

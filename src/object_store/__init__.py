@@ -1,0 +1,1 @@
+"""An instrumented object store for OpenWhisk actions."""
