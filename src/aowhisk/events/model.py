@@ -1,0 +1,243 @@
+"""The facts of a run, as values. Whoever keeps all events of a run can say everything about it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, ClassVar
+
+from aowhisk.models import JSON, Activation
+from object_store.wire import IORecord
+
+__all__ = [
+    "Accepted",
+    "CallAbandoned",
+    "Cause",
+    "Diverged",
+    "Ended",
+    "Event",
+    "Expanded",
+    "Intended",
+    "ObjectsMissing",
+    "Recovered",
+    "RecoveryPlanned",
+    "Retrying",
+    "RunEnded",
+    "RunInterrupted",
+    "RunStarted",
+    "RunState",
+    "Throttled",
+    "now",
+]
+
+
+def now() -> float:
+    """The wall clock of an event: epoch seconds."""
+    return time.time()
+
+
+class RunState(Enum):
+    """Where a run stands."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    CANCELLED = "cancelled"
+
+
+class Cause(Enum):
+    """Why an attempt is made."""
+
+    FIRST = "first"
+    RETRY = "retry"
+    RERUN = "rerun"  # of a consumer, once its objects are back
+    RECOVERY = "recovery"  # of a writer, to bring objects back
+    LOST = "lost"  # the attempt before it could not be found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A fact about the run `run`; `at` is the wall clock in epoch seconds."""
+
+    kind: ClassVar[str] = "event"
+    run: str
+    at: float = field(default_factory=now)
+
+    @property
+    def time(self) -> datetime:
+        """`at` as an aware UTC time."""
+        return datetime.fromtimestamp(self.at, tz=UTC)
+
+    def facts(self) -> dict[str, Any]:
+        """Its fields by name, shallow: what a log line shows."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """The run exists. `dag` is its JSON, None for a run that decides as it goes."""
+
+    kind: ClassVar[str] = "run_started"
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    dag: JSON = None
+    concurrency: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expanded(Event):
+    """A map node became `len(items)` calls, one an item, in this order."""
+
+    kind: ClassVar[str] = "expanded"
+    node: str
+    items: tuple[JSON, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEvent(Event):
+    """A fact about one call. `of` is the run that the call belongs to: `run`, but for a writer of
+    an earlier run that this one runs again."""
+
+    call: str
+    of: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intended(CallEvent):
+    """The attempt is about to be sent. `try_` counts the tries of the call, from 1; `restore` names
+    the objects that a recovery attempt has to write."""
+
+    kind: ClassVar[str] = "intended"
+    attempt: str
+    action: str
+    params: JSON
+    try_: int = 1
+    cause: Cause = Cause.FIRST
+    restore: tuple[str, ...] | None = None
+    idempotent: bool = True
+    protocol: bool = True
+    ownership: str = "last"
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted(CallEvent):
+    """OpenWhisk took the attempt and has not finished it."""
+
+    kind: ClassVar[str] = "accepted"
+    attempt: str
+    activation_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended(CallEvent):
+    """The attempt ended. `error` is None for a success, else the error's class and message; `final`
+    says that the call ended with it. `sent` and `done` are epoch seconds of POST and of knowing the
+    outcome; `queued` is seconds in our own queue."""
+
+    kind: ClassVar[str] = "ended"
+    attempt: str
+    action: str
+    cause: Cause = Cause.FIRST
+    result: JSON = None
+    error: str | None = None
+    error_class: str | None = None
+    activation: Activation | None = None
+    reads: tuple[IORecord, ...] = ()
+    writes: tuple[IORecord, ...] = ()
+    final: bool = True
+    sent: float = 0.0
+    queued: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrying(CallEvent):
+    """The call will be tried again in `delay` seconds because of `error`."""
+
+    kind: ClassVar[str] = "retrying"
+    attempt: str
+    delay: float
+    error: str
+    activation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectsMissing(CallEvent):
+    """The attempt failed because `keys` were gone."""
+
+    kind: ClassVar[str] = "objects_missing"
+    attempt: str
+    keys: tuple[str, ...]
+    activation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryPlanned(CallEvent):
+    """To let the call go on, `steps` run again: pairs of "run/call" and the keys it restores.
+
+    `lost` are the objects found missing; no steps means that everything is there after all."""
+
+    kind: ClassVar[str] = "recovery_planned"
+    lost: tuple[str, ...]
+    steps: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered(CallEvent):
+    """The call's recovery ended after `seconds`; `reason` says why it failed, None that it did
+    not.
+    """
+
+    kind: ClassVar[str] = "recovered"
+    seconds: float
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diverged(CallEvent):
+    """The call wrote an object again and its bytes differ: its action is not deterministic.
+    `before` and `after` are the evidence (sha256 or ETags)."""
+
+    kind: ClassVar[str] = "diverged"
+    action: str
+    key: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallAbandoned(CallEvent):
+    """The call was given up or will never start; `reason` says why."""
+
+    kind: ClassVar[str] = "call_abandoned"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throttled(Event):
+    """OpenWhisk refused an invocation for now (429), or we hold it back for `seconds`."""
+
+    kind: ClassVar[str] = "throttled"
+    seconds: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInterrupted(Event):
+    """The run was interrupted; `in_flight` are the attempts left to the cluster."""
+
+    kind: ClassVar[str] = "run_interrupted"
+    in_flight: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded(Event):
+    """The run ended: succeeded, failed or cancelled."""
+
+    kind: ClassVar[str] = "run_ended"
+    state: RunState

@@ -1,0 +1,91 @@
+"""Who receives events: the journal, which must succeed, and sinks, which are best effort."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from aowhisk.events.model import Ended, Event, Intended
+
+__all__ = ["Journal", "Recorder", "Sink", "Written"]
+
+_log = logging.getLogger("aowhisk")
+
+
+class Sink(Protocol):
+    """Anything that likes to know. It must return at once; one that raises is logged and
+    dropped.
+    """
+
+    def receive(self, event: Event) -> None:
+        """Take one event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Who wrote an object last: the attempt's intent and its end."""
+
+    intended: Intended
+    ended: Ended
+
+
+class Journal(Protocol):
+    """The sink that must not lose an event. Events keep the order in which they were put."""
+
+    async def open(self) -> None:
+        """Get ready; raises ConfigError where it cannot be used."""
+
+    async def close(self) -> None:
+        """Make what was put durable and let go."""
+
+    def put(self, event: Event) -> None:
+        """Queue an event behind all earlier ones."""
+
+    async def commit(self) -> None:
+        """Return once everything put so far is durable; raises JournalError."""
+
+    async def read(self, run: str) -> Sequence[Event]:
+        """All events of a run, in order; empty for an unknown run."""
+
+    async def last_writer(self, key: str, *, other_than: str) -> Written | None:
+        """The last attempt, of any run but `other_than`, that wrote `key`; None where none is
+        known.
+        """
+
+
+class Recorder:
+    """Gives each event to the journal and to every sink."""
+
+    def __init__(self, journal: Journal, sinks: Iterable[Sink] = ()) -> None:
+        self.journal = journal
+        self._sinks: list[Sink] = list(sinks)
+
+    def add(self, sink: Sink) -> None:
+        """Let `sink` receive what comes from now on."""
+        self._sinks.append(sink)
+
+    def remove(self, sink: Sink) -> None:
+        """Stop giving events to `sink`; one that is not there is no error."""
+        if sink in self._sinks:
+            self._sinks.remove(sink)
+
+    def record(self, *events: Event) -> None:
+        """Journal events in order, durable with the next commit, and show them to the sinks."""
+        for event in events:
+            self.journal.put(event)
+            for sink in tuple(self._sinks):
+                self._offer(sink, event)
+
+    async def commit(self, *events: Event) -> None:
+        """Record events and return once they, and everything before them, are durable."""
+        self.record(*events)
+        await self.journal.commit()
+
+    def _offer(self, sink: Sink, event: Event) -> None:
+        try:
+            sink.receive(event)
+        except Exception:  # noqa: BLE001 -- an observer of any make must not stop the run
+            self.remove(sink)
+            _log.warning("sink %r failed on %s and is dropped", sink, event.kind, exc_info=True)
