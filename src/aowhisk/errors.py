@@ -68,7 +68,10 @@ class ConfigError(AowhiskError):
 
 
 class GraphError(AowhiskError):
-    """The dag is wrong. Raised before anything is invoked; `node` names the node, None where it is none's fault."""
+    """The dag is wrong. Raised before anything is invoked.
+
+    `node` names the node, None where it is none's fault.
+    """
 
     def __init__(self, message: str, *, node: str | None = None) -> None:
         super().__init__(f"node {node!r}: {message}" if node is not None else message)
@@ -82,8 +85,8 @@ class Conflict(AowhiskError):
 class OpenWhiskError(AowhiskError):
     """OpenWhisk, or what stands before it, did not do as asked.
 
-    `status` is the HTTP status, None where no answer came; `request` is "METHOD path"; `code` is OpenWhisk's transaction
-    id, for its operators.
+    `status` is the HTTP status, None where no answer came; `request` is "METHOD path"; `code` is
+    OpenWhisk's transaction id, for its operators.
     """
 
     can_retry: ClassVar[bool] = False
@@ -104,7 +107,10 @@ class OpenWhiskError(AowhiskError):
 
 
 class Unreachable(OpenWhiskError):
-    """No usable answer: refused, lost, timed out. `sent` is False only where the request provably never left."""
+    """No usable answer: refused, lost, timed out.
+
+    `sent` is False only where the request provably never left.
+    """
 
     can_retry = True
 
@@ -114,8 +120,11 @@ class Unreachable(OpenWhiskError):
 
 
 class Throttled(OpenWhiskError):
-    """429: nothing was accepted. `per_minute` tells the minute's budget (True) from too many in flight (False); `count` and
-    `allowed` are the numbers of OpenWhisk's text, None where it gives none."""
+    """429: nothing was accepted.
+
+    `per_minute` tells the minute's budget (True) from too many in flight (False); `count` and
+    `allowed` are the numbers of OpenWhisk's text, None where it gives none.
+    """
 
     can_retry = True
 
@@ -136,7 +145,10 @@ class Throttled(OpenWhiskError):
 
 
 class ServerFault(OpenWhiskError):
-    """5xx without an activation. `accepted` is False where OpenWhisk says it took nothing (503), else unknown (None)."""
+    """5xx, or no answer of OpenWhisk's at all, without an activation.
+
+    `accepted` is False where OpenWhisk says it took nothing (503), else unknown (None).
+    """
 
     can_retry = True
 
@@ -166,7 +178,7 @@ class NotFound(OpenWhiskError):
 
 
 class Rejected(OpenWhiskError):
-    """Any other 4xx: OpenWhisk refused what was asked."""
+    """Any other 4xx: OpenWhisk refused what was asked, or would have (`status` is None then)."""
 
 
 class TooLarge(OpenWhiskError):
@@ -176,8 +188,8 @@ class TooLarge(OpenWhiskError):
 class ActivationFailed(AowhiskError):
     """An action was run and failed.
 
-    `activation` is the record of the last attempt (None where there is none), `attempts` how many tries there were, `action`
-    and `call` what failed.
+    `activation` is the record of the last attempt (None where there is none), `attempts` how many
+    tries there were, `action` and `call` what failed.
     """
 
     can_retry: ClassVar[bool] = True
@@ -216,7 +228,10 @@ class ActionError(ActivationFailed):
 
 
 class MissingObject(ActionError):
-    """The action failed because objects were gone; `keys` are "bucket/name", `key` the first of them."""
+    """The action failed because objects were gone.
+
+    `keys` are "bucket/name", `key` the first of them.
+    """
 
     def __init__(self, message: str, *, keys: Sequence[str], **facts: Any) -> None:
         super().__init__(message, **facts)
@@ -253,8 +268,10 @@ class ResultTooLarge(ActivationFailed):
 
 
 class Lost(ActivationFailed):
-    """The attempt was sent, and what became of it cannot be known: no record, no receipt. `candidates` are ids of activations
-    that may be it."""
+    """The attempt was sent, and what became of it cannot be known: no record, no receipt.
+
+    `candidates` are ids of activations that may be it.
+    """
 
     can_retry = False
 
@@ -264,8 +281,12 @@ class Lost(ActivationFailed):
 
 
 class RecoveryFailed(AowhiskError):
-    """A lost object cannot be written again. `reason` is one of `no known writer`, `not idempotent`, `budget`, `overwritten`,
-    `cycle`, `stores differ`, `keeps vanishing`, `writer failed`; `plan` what was going to run, None where there was none."""
+    """A lost object cannot be written again.
+
+    `reason` is one of `no known writer`, `not idempotent`, `budget`, `overwritten`, `cycle`,
+    `stores differ`, `keeps vanishing`, `writer failed`; `plan` is what was going to run, None
+    where there was none.
+    """
 
     def __init__(self, message: str, *, key: str, reason: str, plan: object = None) -> None:
         super().__init__(message)
@@ -291,8 +312,11 @@ class Cancelled(AowhiskError):
 
 
 class RunFailed(AowhiskError):
-    """Calls of the run failed for good. `run` carries every outcome and what never started; `failures` maps the ids of failed
-    calls to their errors."""
+    """Calls of the run failed for good.
+
+    `run` carries every outcome and what never started; `failures` maps the ids of failed calls to
+    their errors.
+    """
 
     def __init__(self, message: str, *, run: Any, failures: Mapping[str, AowhiskError]) -> None:
         super().__init__(message)

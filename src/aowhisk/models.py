@@ -1,4 +1,7 @@
-"""The values everyone speaks of: ids, activations, outcomes. Milliseconds become seconds here and nowhere else."""
+"""The values everyone speaks of: ids, activations, outcomes.
+
+Milliseconds become seconds here and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -63,6 +66,7 @@ class Status(Enum):
     WHISK_ERROR = "whisk internal error"
 
 
+_BY_TEXT = {status.value: status for status in Status}
 _BY_CODE = tuple(Status)  # list summaries give 0..3 instead of the text
 
 
@@ -77,8 +81,9 @@ class Accepted:
 class Activation:
     """OpenWhisk's record of one attempt.
 
-    `duration`, `wait_time` and `init_time` are seconds; `init_time` is there only after a cold start. `status` is None for
-    trigger activations; `result` is None in list summaries. `annotations` maps names to values.
+    `duration`, `wait_time` and `init_time` are seconds; `init_time` is there only after a cold
+    start. `status` is None for trigger activations; `result` is None in list summaries.
+    `annotations` maps names to values.
     """
 
     id: str
@@ -141,7 +146,7 @@ class Activation:
 
 def _status(text: object, code: object) -> Status | None:
     if isinstance(text, str):
-        return Status(text)
+        return _BY_TEXT.get(text)
     if isinstance(code, int) and 0 <= code < len(_BY_CODE):
         return _BY_CODE[code]
     return None
@@ -153,7 +158,10 @@ def _seconds(value: object) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The call succeeded: `result` is what the action returned (a dict, or an array), without protocol keys."""
+    """The call succeeded.
+
+    `result` is what the action returned (a dict, or an array), without protocol keys.
+    """
 
     call: str
     action: str
