@@ -1,7 +1,8 @@
 """The words that an action and its orchestrator exchange: protocol 1.
 
-An action is given its params plus `_aowhisk`, a `Context`; it answers its result plus `_io`, an `IO`, or `{"error": Failure}`.
-Everything here is a plain value that goes to JSON and back; actions in other languages speak the same.
+An action is given its params plus `_aowhisk`, a `Context`; it answers its result plus `_io`, an
+`IO`, or `{"error": Failure}`. Everything here is a plain value that goes to JSON and back; actions
+in other languages speak the same.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ def params_key(run: str, call: str, attempt: str) -> str:
 class Context:
     """Who is calling: the run, the call, the attempt.
 
-    `restore` names the only keys ("bucket/name") that a recovery attempt has to write again, None means all; `params` is the
-    key of an object that holds the real params as JSON.
+    `restore` names the only keys ("bucket/name") that a recovery attempt has to write again, None
+    means all; `params` is the key of an object that holds the real params as JSON.
     """
 
     run: str
@@ -115,9 +116,12 @@ class Context:
 
 @dataclass(frozen=True)
 class IORecord:
-    """One object read or written: key "bucket/name", size in bytes, at in epoch ms, ms the duration.
+    """One object read or written: `size` in bytes, begun `at` epoch ms, lasting `ms`.
 
-    `by` of a read is the writer it saw ("run/call/attempt", from the object's metadata), None where the metadata name none.
+    `by` of a read is the writer it saw ("run/call/attempt", from the object's metadata), None where
+    the metadata name none. A write that is `kept` was left as it stood, because a recovery attempt
+    was not asked to restore it: `size`, `etag` and `by` are those of the version that is there. Any
+    other write is this attempt's own and carries no `by`.
     """
 
     key: str
@@ -127,6 +131,7 @@ class IORecord:
     by: str | None = None
     at: int = 0
     ms: int = 0
+    kept: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The record as it crosses; fields that are None are left out."""
@@ -137,6 +142,8 @@ class IORecord:
             out["by"] = self.by
         out["at"] = self.at
         out["ms"] = self.ms
+        if self.kept:
+            out["kept"] = True
         return out
 
     @classmethod
@@ -151,21 +158,29 @@ class IORecord:
             by=_maybe_text(data, "by", "a record"),
             at=_integer(data, "at", "a record", default=0),
             ms=_integer(data, "ms", "a record", default=0),
+            kept=data.get("kept") is True,
         )
 
 
 @dataclass(frozen=True)
 class IO:
-    """What one attempt read and wrote, or (`receipt`) the key of the receipt that says it."""
+    """What one attempt read and wrote, or (`receipt`) the key of the receipt that says it.
+
+    `context` is the call's own, so that the next component of a sequence, which is given `_io` and
+    no `_aowhisk`, knows for whom it works.
+    """
 
     attempt: str
     reads: tuple[IORecord, ...] = ()
     writes: tuple[IORecord, ...] = ()
     receipt: str | None = None
+    context: Context | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The value of `_io`."""
         out: dict[str, Any] = {"v": PROTOCOL, "attempt": self.attempt}
+        if self.context is not None:
+            out["context"] = self.context.to_json()
         if self.receipt is not None:
             out["receipt"] = self.receipt
             return out
@@ -183,13 +198,17 @@ class IO:
             reads=tuple(IORecord.from_json(r) for r in _array(data.get("reads", []), "reads")),
             writes=tuple(IORecord.from_json(w) for w in _array(data.get("writes", []), "writes")),
             receipt=_maybe_text(data, "receipt", IO_KEY),
+            context=None if data.get("context") is None else Context.from_json(data["context"]),
         )
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The `error` of a failed call. `meta` holds facts for machines: `key` or `keys` of missing objects, `store` (the store's
-    URL without credentials), `retry: false` where another try cannot help."""
+    """The `error` of a failed call.
+
+    `meta` holds facts for machines: `key` or `keys` of missing objects, `store` (the store's URL
+    without credentials), `retry: false` where another try cannot help.
+    """
 
     code: str
     message: str
@@ -219,7 +238,7 @@ class Failure:
 
     @classmethod
     def from_json(cls, value: object) -> Failure:
-        """Read the `error` of any action, also of one that knows no protocol: a text, or any JSON."""
+        """Read the `error` of any action, also of one that knows no protocol."""
         if not isinstance(value, Mapping):
             return cls("Error", value if isinstance(value, str) else repr(value))
         meta, io = value.get("meta"), value.get("io")
