@@ -248,7 +248,12 @@ class DeveloperError(ActivationFailed):
 
 
 class PlatformError(ActivationFailed):
-    """OpenWhisk failed the activation ("whisk internal error")."""
+    """OpenWhisk failed the activation ("whisk internal error"); `throttled` where its scheduler
+    refused it for the namespace's limits after it had been accepted."""
+
+    def __init__(self, message: str, *, throttled: bool = False, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.throttled = throttled
 
 
 class TimedOut(ActivationFailed):
