@@ -1,0 +1,309 @@
+"""How a request crosses: httpx's transport interface over one aiohttp session, or into an ASGI app.
+
+The only module that knows httpx and aiohttp. `AiohttpTransport` is lean on purpose: no cookies, no
+redirects, no compression, no environment, and it says truthfully whether a request may have been
+sent. `exchange` sends one request over any httpx transport and knows our errors only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from functools import lru_cache
+from ssl import SSLContext
+from typing import Any, TypeAlias
+
+import aiohttp
+import httpx
+from multidict import CIMultiDict
+from yarl import URL
+
+from aowhisk.errors import Unreachable
+
+__all__ = [
+    "ASGIApp",
+    "AiohttpTransport",
+    "AppTransport",
+    "Headers",
+    "Reply",
+    "Transport",
+    "exchange",
+]
+
+log = logging.getLogger("aowhisk")
+
+Transport: TypeAlias = httpx.AsyncBaseTransport
+"""What a client may be given to send its requests with."""
+Headers: TypeAlias = httpx.Headers
+
+_Message: TypeAlias = MutableMapping[str, Any]
+ASGIApp: TypeAlias = Callable[
+    [_Message, Callable[[], Awaitable[_Message]], Callable[[_Message], Awaitable[None]]],
+    Awaitable[None],
+]
+
+KEEP_ALIVE = 2.0
+"""Seconds an idle connection is kept: less than any server's, so that a POST never meets a
+connection which its server is just closing."""
+CONNECT = 10.0
+"""Seconds to wait for a connection."""
+UPLOAD = 120.0
+"""Seconds a whole exchange may take beyond its read timeout."""
+
+_NOT_SENT = (
+    aiohttp.ClientConnectorError,  # refused, DNS, TLS, proxy
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,  # the proxy refused to CONNECT
+    aiohttp.ServerFingerprintMismatch,
+    aiohttp.InvalidURL,
+)
+_LOST = (aiohttp.ClientError, OSError)
+
+
+class Reply:
+    """An answer: its status, its headers, its body.
+
+    `complete` is False where the connection broke inside the body.
+    """
+
+    __slots__ = ("body", "complete", "headers", "status")
+
+    def __init__(
+        self, status: int, headers: Headers, body: bytes, *, complete: bool = True
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.complete = complete
+
+
+class _Bytes(httpx.AsyncByteStream):
+    """A body that is there already; reading it may still end in the error that cut it short."""
+
+    def __init__(self, data: bytes, error: httpx.ReadError | None = None) -> None:
+        self.data = data
+        self.error = error
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self.data
+        if self.error is not None:
+            raise self.error
+
+
+class AiohttpTransport(httpx.AsyncBaseTransport):
+    """An httpx transport over one aiohttp session; make it inside a running loop.
+
+    Raises httpx.ConnectError or ConnectTimeout only where the request never left; ReadTimeout or
+    RemoteProtocolError once it may have. A cancelled request gives its connection up. `proxy` is a
+    URL, None for a direct connection.
+    """
+
+    def __init__(
+        self,
+        *,
+        tls: SSLContext | bool = True,
+        proxy: str | None = None,
+        connections: int = 1000,
+    ) -> None:
+        connector = aiohttp.TCPConnector(ssl=tls, limit=connections, keepalive_timeout=KEEP_ALIVE)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            proxy=proxy,
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it and read the whole answer."""
+        stream = request.stream
+        body = stream.data if isinstance(stream, _Bytes) else await request.aread()
+        headers = CIMultiDict(
+            (k.decode("ascii"), v.decode("latin-1")) for k, v in request.headers.raw
+        )
+        headers.setdefault("accept-encoding", "identity")
+        limits = request.extensions.get("timeout", {})
+        cut = None
+        try:
+            response = await self._session.request(
+                request.method,
+                URL(str(request.url), encoded=True),
+                headers=headers,
+                data=body or None,
+                allow_redirects=False,
+                timeout=_timeout(limits.get("connect"), limits.get("read")),
+                # aiohttp repeats what HTTP calls idempotent; for us only a GET is
+                middlewares=() if request.method == "GET" else (_once,),
+            )
+        except (*_LOST, TimeoutError) as error:
+            raise _to_httpx(error, request) from error
+        try:
+            content = await response.read()
+        except (*_LOST, TimeoutError) as error:
+            cut, content = httpx.ReadError(_say(error), request=request), b""
+            cut.__cause__ = error
+        return httpx.Response(
+            response.status,
+            headers=list(response.raw_headers),
+            stream=_Bytes(content, cut),
+            request=request,
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+
+class _OnceError(aiohttp.ClientError):
+    """Carries an error past aiohttp's own repetition of PUT and DELETE."""
+
+
+async def _once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    try:
+        return await handler(request)
+    except _NOT_SENT:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _OnceError(_say(error)) from error
+
+
+@lru_cache(maxsize=64)
+def _timeout(connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
+    total = None if read is None else read + UPLOAD
+    return aiohttp.ClientTimeout(total=total, sock_connect=connect, sock_read=read)
+
+
+def _to_httpx(error: Exception, request: httpx.Request) -> httpx.TransportError:
+    text = _say(error)
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return httpx.ConnectTimeout(text, request=request)
+    if isinstance(error, _NOT_SENT):
+        return httpx.ConnectError(text, request=request)
+    if isinstance(error, TimeoutError):
+        return httpx.ReadTimeout(text, request=request)
+    return httpx.RemoteProtocolError(text, request=request)
+
+
+def _say(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+class AppTransport(httpx.AsyncBaseTransport):
+    """Requests go straight into an ASGI app, without a socket.
+
+    The app runs in the caller's task: cancelling the request cancels the app's handling of it, as a
+    dropped connection would. An exception in the app is a 500, as behind a server. The app's
+    lifespan is its owner's affair.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._inner = httpx.ASGITransport(app=app, raise_app_exceptions=True)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Let the app answer, within the read timeout."""
+        read = request.extensions.get("timeout", {}).get("read")
+        try:
+            async with asyncio.timeout(read) as scope:
+                return await self._inner.handle_async_request(request)
+        except TimeoutError as error:
+            if scope.expired():
+                raise httpx.ReadTimeout(f"no answer in {read:g} s", request=request) from error
+            return _crash(request)
+        except Exception:  # noqa: BLE001 - an app may raise anything; a server answers 500
+            return _crash(request)
+
+
+def _crash(request: httpx.Request) -> httpx.Response:
+    log.exception("the app failed to answer %s %s", request.method, request.url.path)
+    return httpx.Response(500, text="There was an internal server error.", request=request)
+
+
+_url = lru_cache(maxsize=4096)(httpx.URL)
+
+
+async def exchange(
+    transport: Transport,
+    method: str,
+    url: str,
+    *,
+    headers: Headers,
+    body: bytes | None,
+    read_timeout: float,
+) -> Reply:
+    """Send one request once and read the answer; raises Unreachable.
+
+    An answer whose body broke off is a Reply with `complete=False`: its headers may hold an
+    activation id.
+    """
+    extensions: Mapping[str, Any] = {
+        "timeout": {"connect": CONNECT, "read": read_timeout, "write": read_timeout, "pool": None}
+    }
+    if isinstance(transport, AiohttpTransport):  # a request built by httpx costs 8 us more
+        stream = _Bytes(body or b"")
+        request = httpx.Request(
+            method, _url(url), headers=headers, stream=stream, extensions=dict(extensions)
+        )
+    else:
+        request = httpx.Request(
+            method, _url(url), headers=headers, content=body, extensions=dict(extensions)
+        )
+    try:
+        response = await transport.handle_async_request(request)
+    except httpx.TransportError as error:
+        raise _unreachable(error, request) from error
+    stream_ = response.stream
+    if isinstance(stream_, _Bytes):
+        return Reply(
+            response.status_code, response.headers, stream_.data, complete=stream_.error is None
+        )
+    try:
+        content = await response.aread()
+    except httpx.TransportError:
+        return Reply(response.status_code, response.headers, b"", complete=False)
+    finally:
+        await response.aclose()
+    return Reply(response.status_code, response.headers, content)
+
+
+def _unreachable(error: httpx.TransportError, request: httpx.Request) -> Unreachable:
+    url = request.url
+    host = f"{url.scheme}://{url.netloc.decode('ascii')}"
+    sent = not _never_left(error)
+    if _is_tls(error):
+        what = (
+            f"TLS with {host} failed: {error}; give its CA with ca_bundle (AOWHISK_CA_BUNDLE), "
+            "or, knowingly, insecure (AOWHISK_INSECURE=1)"
+        )
+    elif not sent:
+        what = f"{host} cannot be reached: {error}; check apihost and that OpenWhisk is up"
+    elif isinstance(error, httpx.TimeoutException):
+        what = f"no answer from {host} in time; the request may have been carried out"
+    else:
+        what = f"{host} broke the connection: {error}; the request may have been carried out"
+    label = f"{request.method} {url.path}"
+    return Unreachable(f"{label}: {what}", request=label, sent=sent)
+
+
+def _never_left(error: httpx.TransportError) -> bool:
+    """Whether the request provably was not sent.
+
+    The stock httpx-aiohttp transport calls a connection that was closed *after* the request was
+    read a ConnectTimeout; only its cause tells.
+    """
+    cause = error.__cause__
+    if isinstance(cause, aiohttp.ClientError):
+        return isinstance(cause, _NOT_SENT)
+    return isinstance(
+        error,
+        httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.UnsupportedProtocol,
+    )
+
+
+def _is_tls(error: httpx.TransportError) -> bool:
+    cause = error.__cause__
+    if isinstance(cause, aiohttp.ClientSSLError | aiohttp.ServerFingerprintMismatch):
+        return True
+    return isinstance(error, httpx.ConnectError) and "CERTIFICATE_VERIFY_FAILED" in str(error)
