@@ -108,7 +108,9 @@ class Dag:
         for `call`.
         """
         if over is None:
-            raise GraphError("over is None; it must be a reference or a list", node=id)
+            raise GraphError(
+                "over is None; it must be a reference or a list", node=id or id_of(action)
+            )
         return self._add(
             id=id,
             action=action,
