@@ -81,7 +81,7 @@ class Client:
             raise ConfigError("a client needs an apihost (AOWHISK_APIHOST), or an app")
         if auth is None or ":" not in auth:
             raise ConfigError("a client needs auth, the API key as user:secret (AOWHISK_AUTH)")
-        self.base = base_url(apihost or "http://localhost")
+        self.base = base_url("http://localhost" if apihost is None else apihost)
         self.namespace = namespace
         if namespace != "_":
             parse(namespace, kind="namespace")

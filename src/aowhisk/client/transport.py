@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from functools import lru_cache
+from io import BytesIO
 from ssl import SSLContext
 from typing import Any, TypeAlias
 
@@ -130,7 +131,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 request.method,
                 URL(str(request.url), encoded=True),
                 headers=headers,
-                data=body or None,
+                data=_payload(body),
                 allow_redirects=False,
                 timeout=_timeout(limits.get("connect"), limits.get("read")),
                 # aiohttp repeats what HTTP calls idempotent; for us only a GET is
@@ -168,6 +169,11 @@ async def _once(
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise _OnceError(_say(error)) from error
+
+
+def _payload(body: bytes) -> bytes | BytesIO | None:
+    # above 1 MiB aiohttp writes bytes in one piece and warns; a file goes in pieces
+    return (body if len(body) <= 1024 * 1024 else BytesIO(body)) or None
 
 
 @lru_cache(maxsize=64)
