@@ -182,7 +182,10 @@ class Lineage:
         return () if entry is None else entry.writes.get(key, ())
 
     def reads_of(self, ref: CallRef) -> Mapping[str, Read]:
-        """What the call reads, declared or reported by any attempt, and the version it last saw."""
+        """What the call reads, declared or reported by any attempt, and the version that it saw.
+
+        Of several attempts the first successful one counts, before it the last.
+        """
         entry = self._entries.get(ref)
         return {} if entry is None else entry.reads
 
@@ -210,10 +213,13 @@ class Lineage:
             entry.reads.setdefault(key, Read())
         for record in reads:
             source = CallRef.of(record.by)
-            if source != ref:
-                entry.reads[record.key] = Read(record.by, record.etag)
-                if record.key in entry.writes:
-                    self._honour(record.key, ref, source)
+            if source == ref:
+                continue
+            if entry.succeeded and entry.reads.get(record.key, Read()) != Read():
+                continue  # running again, it may see newer versions; what its success saw stands
+            entry.reads[record.key] = Read(record.by, record.etag)
+            if record.key in entry.writes and not entry.succeeded:
+                self._honour(record.key, ref, source)
 
     def _versions_of(
         self, call: CallRecord, attempt: str, writes: Iterable[IORecord] | None, succeeded: bool

@@ -158,6 +158,16 @@ def test_a_call_that_writes_its_object_again_keeps_its_place() -> None:
     assert [v.by for v in lineage.versions("b/x")] == ["r1/w1/a1", "r1/w1/a2", "r1/w2/a1"]
 
 
+def test_a_call_that_sees_a_newer_version_when_it_runs_again_keeps_its_place() -> None:
+    lineage = Lineage()
+    lineage.record(a_call("w0"), "a1", writes=[io("b/x", "0")])
+    lineage.record(a_call("w1"), "a1", reads=[io("b/x", by="r1/w0/a1")], writes=[io("b/x", "1")])
+    lineage.record(a_call("w2"), "a1", writes=[io("b/x", "2")])
+    lineage.record(a_call("w1"), "a2", reads=[io("b/x", by="r1/w2/a1")], writes=[io("b/x", "1")])
+    assert names(lineage, "b/x") == ["w0", "w1", "w2"]
+    assert lineage.reads_of(ref("w1"))["b/x"].by == "r1/w0/a1"
+
+
 def test_a_call_that_only_failed_before_takes_the_place_of_its_success() -> None:
     lineage = Lineage()
     lineage.record(a_call("w1"), "a1", writes=[io("b/x", "1")], succeeded=False)
