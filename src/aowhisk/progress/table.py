@@ -1,0 +1,90 @@
+"""The table of a run's calls, and what was recovered in it."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.markup import escape
+from rich.table import Table
+
+from aowhisk.events.model import Cause
+from aowhisk.progress.tally import CallTally, Rescue, Tally
+
+__all__ = ["report", "table"]
+
+
+def report(tally: Tally, console: Console | None = None) -> None:
+    """Print the table of calls and, below it, each recovery: what was lost and who ran again.
+
+    `console` None means standard output.
+    """
+    out = Console() if console is None else console
+    out.print(table(tally))
+    for rescue in tally.rescues:
+        for line in _lines(rescue, tally.run):
+            out.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def table(tally: Tally) -> Table:
+    """One row a call: attempts, cold and warm starts, seconds in the cluster, bytes."""
+    seconds = tally.seconds(tally.ended or tally.started or 0.0)
+    title = f"{tally.name or 'run'} {tally.run}: {tally.state.value} in {seconds:.1f} s"
+    made = Table(title=escape(title), title_justify="left", title_style="bold")
+    made.add_column("call", no_wrap=True)
+    for name in ("attempts", "cold/warm", "seconds", "read", "written"):
+        made.add_column(name, justify="right", no_wrap=True)
+    made.add_column("note", overflow="fold")
+    for call in tally.calls:
+        made.add_row(*(escape(cell) for cell in _cells(call, tally.run)))
+    return made
+
+
+def _cells(call: CallTally, run: str) -> tuple[str, ...]:
+    return (
+        _name(f"{call.of}/{call.call}", run),
+        str(call.attempts),
+        f"{call.cold}/{call.warm}",
+        f"{call.seconds:.2f}",
+        decimal(call.read) if call.read else "-",
+        decimal(call.written) if call.written else "-",
+        _note(call),
+    )
+
+
+def _note(call: CallTally) -> str:
+    notes = {
+        Cause.RETRY: "retried",
+        Cause.RERUN: "ran again with its objects back",
+        Cause.RECOVERY: "ran again to bring objects back",
+        Cause.LOST: "sent again, an attempt was lost",
+    }
+    said = [text for cause, text in notes.items() if call.causes[cause]]
+    if call.error is not None:
+        said.insert(0, f"failed: {call.error}")
+    elif not call.done:
+        said.insert(0, "running" if call.open else "waiting")
+    return "; ".join(said)
+
+
+def _lines(rescue: Rescue, run: str) -> list[str]:
+    lost = _several([f"{key}" for key in rescue.lost], "object")
+    if rescue.reason is not None:
+        return [f"not recovered for {rescue.call}: {lost} ({rescue.reason})"]
+    took = "" if rescue.seconds is None else f" in {rescue.seconds:.2f} s"
+    if not rescue.steps:
+        return [f"recovered for {rescue.call}{took}: {lost} was back by itself"]
+    lines = [f"recovered for {rescue.call}{took}: {lost} was missing"]
+    for writer, keys in rescue.steps:
+        lines.append(f"  {_name(writer, run)} ran again and wrote {_several(keys, 'object')}")
+    return lines
+
+
+def _name(call: str, run: str) -> str:
+    """The id of a call, with its run only where that is another one."""
+    return call.removeprefix(f"{run}/")
+
+
+def _several(keys: list[str] | tuple[str, ...], noun: str) -> str:
+    if len(keys) <= 3:
+        return ", ".join(keys)
+    return f"{keys[0]} and {len(keys) - 1} more {noun}s"
