@@ -41,11 +41,18 @@ class CallRef(NamedTuple):
 class Read(NamedTuple):
     """What a call saw when it read a key: the writer ("run/call/attempt") and the ETag.
 
-    Both are None where the read is declared only.
+    Both are None where the read is declared only; then `at`, the lineage's clock when it was
+    recorded, is all that tells the version.
     """
 
     by: str | None = None
     etag: str | None = None
+    at: int = 0
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether nobody has said what was seen."""
+        return self.by is None and self.etag is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,14 +217,15 @@ class Lineage:
     def _note_reads(self, entry: _Entry, reads: Iterable[IORecord]) -> None:
         ref = entry.call.ref
         for key in entry.call.declared_reads:
-            entry.reads.setdefault(key, Read())
+            entry.reads.setdefault(key, Read(at=self._clock))
         for record in reads:
             source = CallRef.of(record.by)
             if source == ref:
                 continue
-            if entry.succeeded and entry.reads.get(record.key, Read()) != Read():
+            known = entry.reads.get(record.key)
+            if entry.succeeded and known is not None and not known.is_declared:
                 continue  # running again, it may see newer versions; what its success saw stands
-            entry.reads[record.key] = Read(record.by, record.etag)
+            entry.reads[record.key] = Read(record.by, record.etag, self._clock)
             if record.key in entry.writes and not entry.succeeded:
                 self._honour(record.key, ref, source)
 

@@ -231,7 +231,7 @@ class _Walk:
 
     def _overwritten(self, want: Want) -> RecoveryFailed:
         key, there = want.key, self.view.seen[want.key]
-        by, etag = want.read
+        by, etag = want.read.by, want.read.etag
         if want.writer is not None:
             version = self.view.lineage.written(want.writer, key)[-1]
             by, etag = version.by, version.etag

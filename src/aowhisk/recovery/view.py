@@ -98,7 +98,9 @@ class View:
                     return version.writer
         own = ranks.get(reader)
         if own is None:
-            return self.owner(key)
+            before = (v for v in reversed(self.lineage.versions(key)) if v.order <= read.at)
+            last = next(before, None)
+            return self.owner(key) if last is None else last.writer
         if own > 0:
             return self.lineage.writers(key)[own - 1]
         return reader if read.etag is None else None
