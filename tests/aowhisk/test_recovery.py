@@ -286,7 +286,7 @@ def test_only_the_last_writer_runs_again() -> None:
 
 def test_shared_writers_are_all_replayed_in_order() -> None:
     world = World()
-    world.call("w1", "in", "k") if "b/in" in world.store else world.call("w1", "", "k")
+    world.call("w1", "", "k")
     world.call("w2", "", "k", ownership="shared")
     world.call("w3", "", "k")
     world.lose("k")
@@ -507,7 +507,6 @@ def test_more_reruns_than_are_left_are_over_budget() -> None:
 
 
 def test_calls_that_wait_for_one_another_are_a_cycle() -> None:
-    world = World()
     both = World(store={"b/x": Seen("0"), "b/y": Seen("0")})
     for name, reads, writes in [("p", "x", "y"), ("q", "y", "x")]:
         record = CallRecord(
@@ -522,7 +521,6 @@ def test_calls_that_wait_for_one_another_are_a_cycle() -> None:
     failure = failure_of(both, "x")
     assert failure.reason == "cycle"
     assert "r1/p waits for r1/q waits for r1/p" in str(failure)
-    assert world.store == {}
 
 
 def test_a_call_that_would_wait_for_itself_is_a_cycle() -> None:
@@ -532,6 +530,24 @@ def test_a_call_that_would_wait_for_itself_is_a_cycle() -> None:
     )
     world.lineage.record(record, "a1")
     assert failure_of(world, "x").reason == "cycle"
+
+
+@pytest.mark.parametrize("who", [{"reader": ref("c1")}, {"waiting": {ref("c1")}}])
+def test_needing_a_call_that_waits_for_this_very_plan_is_a_cycle(who: dict[str, Any]) -> None:
+    world = a_chain(2)
+    world.lose("k1 k2")
+    failure = failure_of(world, "k2", in_flight={ref("c1")}, **who)
+    assert (failure.reason, failure.key) == ("cycle", "b/k1")
+    assert "r1/c1 waits for r1/c1" in str(failure)
+
+
+def test_a_call_that_writes_what_it_reads_wants_the_version_before_its_own() -> None:
+    world = World()
+    world.call("w1", "", "k")
+    world.call("w2", "k", "k")
+    world.lose("k")
+    assert calls(world.plan("k", reader=ref("w2"))) == ["w1"]
+    assert calls(world.plan("k", reader=ref("another"))) == ["w1", "w2"]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ def plan(
     seen: Mapping[str, Seen],
     *,
     policy: RecoveryPolicy = _DEFAULT,
+    reader: CallRef | None = None,
+    waiting: Set[CallRef] = frozenset(),
     in_flight: Set[CallRef] = frozenset(),
     looked_up: Set[str] = frozenset(),
     spent: int = 0,
@@ -32,13 +34,19 @@ def plan(
 
     Ask again with a Need answered, `lookahead` doubled, until there is a Plan: a Need names all
     that is missing now and up to `lookahead` keys that may be asked for next. Without a store to
-    probe (`probing=False`), a key that is not in `seen` counts as present. `in_flight` are calls
-    that are running and will write their objects: they are joined, not run again. `spent` are the
-    re-runs that count against the policy already. Linear in the calls looked at; raises
-    RecoveryFailed with one of the reasons of docs/recovery.md.
+    probe (`probing=False`), a key that is not in `seen` counts as present.
+
+    A key means its newest version. `reader` is the call that wants to read, None for a person; of a
+    key that it writes itself it means the version before its own. `waiting` are the calls that wait
+    for it in turn: needing one of them, or itself, is a cycle. `in_flight` are calls that are
+    running and will write their objects: they are joined, not run again. `spent` are the re-runs
+    that count against the policy already. Linear in the calls looked at; raises RecoveryFailed with
+    one of the reasons of docs/recovery.md.
     """
     view = View(lineage, seen, looked_up, probing=probing)
-    walk = _Walk(view, tuple(dict.fromkeys(wanted)), policy, in_flight, spent)
+    goals = [view.goal(key, reader) for key in dict.fromkeys(wanted)]
+    blocked = waiting if reader is None else waiting | {reader}
+    walk = _Walk(view, goals, policy, blocked, in_flight, spent)
     walk.run()
     if walk.probe or walk.look_up:
         walk.speculate(lookahead)
@@ -52,20 +60,22 @@ class _Walk:
     def __init__(
         self,
         view: View,
-        wanted: tuple[str, ...],
+        goals: list[Want],
         policy: RecoveryPolicy,
+        blocked: Set[CallRef],
         in_flight: Set[CallRef],
         spent: int,
     ) -> None:
         self.view = view
-        self.wanted = wanted
+        self.wanted = tuple(want.key for want in goals)
         self.policy = policy
+        self.blocked = blocked
         self.in_flight = in_flight
         self.spent = spent
         self.probe: dict[str, None] = {}
         self.look_up: dict[str, None] = {}
         self._unseen: list[Want] = []
-        self._queue = deque(Want(key, view.owner(key)) for key in wanted)
+        self._queue = deque(goals)
         self._drafts: dict[CallRef, Draft] = {}
         self._reruns = 0
         self._lost: dict[str, None] = {}
@@ -104,7 +114,8 @@ class _Walk:
         must, better = edges(self._drafts, self.view)
         arranged = arrange(must, better)
         if arranged is None:
-            raise self._cycle(circle(must))
+            calls = circle(must)
+            raise self._cycle(calls, next(iter(self._drafts[calls[0]].because)))
         order, waits = arranged
         if longest(order, waits) > self.policy.depth:
             raise self._over_budget("depth", self.wanted[0])
@@ -146,18 +157,13 @@ class _Walk:
             return
         call = self.view.lineage.call(ref)
         assert call is not None  # it is a writer, so it was recorded
-        draft = Draft(call, join=ref in self.in_flight, because={key: None})
-        if not draft.join:
-            if not call.idempotent:
-                raise self._not_idempotent(ref, key)
-            self._reruns += 1
-            if self.spent + self._reruns > self.policy.reruns:
-                raise self._over_budget("reruns", key)
-            if level > self.policy.depth:
-                raise self._over_budget("depth", key)
-        self._drafts[ref] = draft
+        if ref in self.blocked:
+            raise self._cycle([ref], key)
+        draft = self._drafts[ref] = Draft(call, join=ref in self.in_flight, because={key: None})
         if draft.join:
             return
+        self._reruns += 1
+        self._allow(draft, key, level)
         draft.wants = self._inputs(ref, level)
         self._queue.extend(draft.wants)
         if self.view.probing:
@@ -166,6 +172,14 @@ class _Walk:
             draft.clobbers = self.view.lineage.writes_of(ref)
             for other in draft.clobbers:
                 self._clobber(ref, other, level)
+
+    def _allow(self, draft: Draft, key: str, level: int) -> None:
+        if not draft.call.idempotent:
+            raise self._not_idempotent(draft.call.ref, key)
+        if self.spent + self._reruns > self.policy.reruns:
+            raise self._over_budget("reruns", key)
+        if level > self.policy.depth:
+            raise self._over_budget("depth", key)
 
     def _clobber(self, ref: CallRef, key: str, level: int) -> None:
         """The call will write the key again, asked to or not: whoever wrote it later follows."""
@@ -264,8 +278,7 @@ class _Walk:
             f"bringing back {key} takes {what}; allow more with RecoveryPolicy({limit}=...)",
         )
 
-    def _cycle(self, calls: list[CallRef]) -> RecoveryFailed:
-        key = next(iter(self._drafts[calls[0]].because))
+    def _cycle(self, calls: list[CallRef], key: str) -> RecoveryFailed:
         line = " waits for ".join(str(ref) for ref in (*calls, calls[0]))
         return self._failed(
             "cycle",

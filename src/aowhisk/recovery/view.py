@@ -76,6 +76,14 @@ class View:
         calls = (self.lineage.call(ref) for ref in writers)
         return len(writers) > 1 and any(c is not None and c.ownership == "shared" for c in calls)
 
+    def goal(self, key: str, reader: CallRef | None) -> Want:
+        """What somebody means who asks for a key: its newest version; a call that wrote the key
+        itself means the one before its own."""
+        if reader is None or reader not in self.ranks(key):
+            return Want(key, self.owner(key))
+        read = self.lineage.reads_of(reader).get(key, Read())
+        return Want(key, self.source(reader, key, read), read=read)
+
     def writers_for(self, want: Want) -> Sequence[CallRef]:
         """Who has to run again to bring the wanted version back."""
         if want.writer is None:
