@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from aowhisk.events.model import Ended, Event, Expanded, Intended, RunStarted
+from aowhisk.events.model import CallFailed, Ended, Event, Expanded, Intended, RunStarted
 from aowhisk.models import Activation
 
 __all__ = ["LogSink"]
@@ -91,6 +91,8 @@ def _ended(event: Ended) -> dict[str, Any]:
 def _level(event: Event) -> str:
     if isinstance(event, Ended) and event.error is not None:
         return "error" if event.final else "warning"
+    if isinstance(event, CallFailed):
+        return "error"
     return "warning" if event.kind in _LOUD else "info"
 
 

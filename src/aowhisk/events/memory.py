@@ -48,9 +48,7 @@ class MemoryJournal:
         """All events of a run, in order."""
         return tuple(self.events.get(run, ()))
 
-    async def last_writer(self, key: str, *, other_than: str) -> Written | None:
-        """The last attempt of another run that wrote `key`."""
-        for written in reversed(self._writers.get(key, ())):
-            if written.intended.of != other_than:
-                return written
-        return None
+    async def writers(self, key: str, *, other_than: str) -> Sequence[Written]:
+        """The attempts of the run, but `other_than`, that wrote `key` last, oldest first."""
+        known = [w for w in self._writers.get(key, ()) if w.intended.of != other_than]
+        return [w for w in known if w.intended.of == known[-1].intended.of]

@@ -15,6 +15,7 @@ from object_store.wire import IORecord
 __all__ = [
     "Accepted",
     "CallAbandoned",
+    "CallFailed",
     "Cause",
     "Diverged",
     "Ended",
@@ -138,7 +139,8 @@ class Accepted(CallEvent):
 class Ended(CallEvent):
     """The attempt ended. `error` is None for a success, else the error's class and message; `final`
     says that the call ended with it. `sent` and `done` are epoch seconds of POST and of knowing the
-    outcome; `queued` is seconds in our own queue."""
+    outcome; `queued` is seconds in our own queue; `reported` says that the action told its reads
+    and writes."""
 
     kind: ClassVar[str] = "ended"
     attempt: str
@@ -150,6 +152,7 @@ class Ended(CallEvent):
     activation: Activation | None = None
     reads: tuple[IORecord, ...] = ()
     writes: tuple[IORecord, ...] = ()
+    reported: bool = False
     final: bool = True
     sent: float = 0.0
     queued: float = 0.0
@@ -208,6 +211,16 @@ class Diverged(CallEvent):
     key: str
     before: str
     after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFailed(CallEvent):
+    """The call failed for good by something else than the end of an attempt: its recovery, or its
+    params, which could not be put together."""
+
+    kind: ClassVar[str] = "call_failed"
+    error: str
+    error_class: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

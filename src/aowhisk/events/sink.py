@@ -25,7 +25,7 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Who wrote an object last: the attempt's intent and its end."""
+    """An attempt that wrote an object: its intent and its end."""
 
     intended: Intended
     ended: Ended
@@ -49,10 +49,9 @@ class Journal(Protocol):
     async def read(self, run: str) -> Sequence[Event]:
         """All events of a run, in order; empty for an unknown run."""
 
-    async def last_writer(self, key: str, *, other_than: str) -> Written | None:
-        """The last attempt, of any run but `other_than`, that wrote `key`; None where none is
-        known.
-        """
+    async def writers(self, key: str, *, other_than: str) -> Sequence[Written]:
+        """Who wrote `key`, oldest first: the attempts of calls of the run (but `other_than`) that
+        wrote it last; empty where none is known."""
 
 
 class Recorder:
@@ -61,6 +60,7 @@ class Recorder:
     def __init__(self, journal: Journal, sinks: Iterable[Sink] = ()) -> None:
         self.journal = journal
         self._sinks: list[Sink] = list(sinks)
+        self._counts: dict[str, int] = {}
 
     def add(self, sink: Sink) -> None:
         """Let `sink` receive what comes from now on."""
@@ -71,10 +71,15 @@ class Recorder:
         if sink in self._sinks:
             self._sinks.remove(sink)
 
+    def count(self, run: str) -> int:
+        """How many events of a run were recorded here."""
+        return self._counts.get(run, 0)
+
     def record(self, *events: Event) -> None:
         """Journal events in order, durable with the next commit, and show them to the sinks."""
         for event in events:
             self.journal.put(event)
+            self._counts[event.run] = self._counts.get(event.run, 0) + 1
             for sink in tuple(self._sinks):
                 self._offer(sink, event)
 
