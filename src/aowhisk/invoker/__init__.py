@@ -1,0 +1,269 @@
+"""The invoker: one attempt of a call, from its intent to a known end.
+
+`blocking=true` with a short wait, then the poller. An attempt whose fate is unknown is looked for
+by its receipt and by the id that its result echoes, never adopted by time alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import anyio
+
+from aowhisk.client import Client
+from aowhisk.errors import (
+    AowhiskError,
+    Lost,
+    OpenWhiskError,
+    ServerFault,
+    Throttled,
+    TimedOut,
+    Unreachable,
+)
+from aowhisk.events import Recorder
+from aowhisk.events import model as events
+from aowhisk.invoker.attempt import Attempt, AttemptEnd
+from aowhisk.invoker.catalog import ActionFacts, Catalog
+from aowhisk.invoker.gate import Gate, Pass
+from aowhisk.invoker.protocol import Protocol
+from aowhisk.models import JSON, Accepted, Activation, from_ms
+from aowhisk.poller import Poller
+from object_store import StoreError
+
+__all__ = ["Attempt", "AttemptEnd", "Catalog", "Gate", "Invoker", "Patience", "Protocol"]
+
+_SKEW = 120.0  # seconds by which OpenWhisk's clock may be behind ours
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait for what, in seconds.
+
+    `blocking_wait`: for the answer of the POST itself. `allowance`: beyond twice the action's time
+    limit (it holds for start and run each), for OpenWhisk's queue and for records that come late.
+    `refusal`: how long to go on trying while OpenWhisk cannot be reached or takes nothing. `grace`:
+    for the last words of a run that is interrupted.
+    """
+
+    blocking_wait: float = 5.0
+    allowance: float = 60.0
+    refusal: float = 60.0
+    grace: float = 5.0
+
+
+class Invoker:
+    """Sends attempts. Counts what it sends in `posts`."""
+
+    def __init__(
+        self,
+        client: Client,
+        recorder: Recorder,
+        protocol: Protocol,
+        *,
+        catalog: Catalog,
+        poller: Poller,
+        gate: Gate,
+        patience: Patience = Patience(),
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        self._client = client
+        self._recorder = recorder
+        self._protocol = protocol
+        self._catalog = catalog
+        self._poller = poller
+        self._gate = gate
+        self._patience = patience
+        self._clock = clock
+        self._sleep = sleep
+        self.posts = 0
+
+    async def attempt(self, attempt: Attempt) -> AttemptEnd:
+        """Send it and return how it ended; what the action or OpenWhisk answered is in the end's
+        `error`, never raised. Raises JournalError.
+
+        Cancelling leaves the activation to the cluster.
+        """
+        try:
+            facts = await self._catalog.facts(attempt.action)
+            params = await self._protocol.outgoing(attempt)
+        except (AowhiskError, StoreError) as error:
+            return AttemptEnd(error=_ours(attempt, error), sent=time.time())
+        leave = Pass(self._gate)
+        await leave.take(lambda wait: self._held(attempt, wait))
+        try:
+            await self._recorder.commit(_intent(attempt))
+            return await self._send_and_wait(attempt, params, facts, leave)
+        finally:
+            leave.give_back()
+
+    async def _send_and_wait(
+        self, attempt: Attempt, params: dict[str, JSON], facts: ActionFacts, leave: Pass
+    ) -> AttemptEnd:
+        patience = attempt.timeout
+        if patience is None:
+            patience = 2 * facts.timeout + self._patience.allowance
+        sent, deadline = time.time(), self._clock() + patience
+        try:
+            wait = min(self._patience.blocking_wait, patience)
+            reply = await self._post(attempt, params, wait, leave)
+        except OpenWhiskError as error:
+            return AttemptEnd(error=error, sent=sent)
+        if isinstance(reply, Activation):
+            end = await self._protocol.incoming(attempt, reply)
+        elif isinstance(reply, Accepted):
+            self._recorder.record(
+                events.Accepted(
+                    run=attempt.run,
+                    of=attempt.record.ref.run,
+                    call=attempt.call,
+                    attempt=attempt.id,
+                    activation_id=reply.activation_id,
+                )
+            )
+            end = await self._wait(attempt, reply.activation_id, deadline, facts)
+        else:
+            end = await self._search(attempt, sent, deadline)
+        return replace(end, sent=sent)
+
+    async def _post(
+        self, attempt: Attempt, params: dict[str, JSON], wait: float, leave: Pass
+    ) -> Activation | Accepted | None:
+        """OpenWhisk's answer, None where nobody knows whether it took the invocation."""
+        give_up = self._clock() + self._patience.refusal
+        pause = 0.1
+        while True:
+            self.posts += 1
+            try:
+                return await self._client.actions.invoke(
+                    attempt.action, params, blocking=True, timeout=wait
+                )
+            except Throttled as error:
+                if error.allowed == 0:
+                    raise
+                leave.refused(error)
+                await leave.take(lambda wait: self._held(attempt, wait))
+                give_up = self._clock() + self._patience.refusal
+                continue
+            except Unreachable as error:
+                if error.sent:
+                    return None
+                if self._clock() >= give_up:
+                    raise
+            except ServerFault as error:
+                if error.accepted is not False:
+                    return None
+                if self._clock() >= give_up:
+                    raise
+            await self._sleep(pause)
+            pause = min(pause * 2, 5.0)
+
+    async def _wait(
+        self, attempt: Attempt, activation_id: str, deadline: float, facts: ActionFacts
+    ) -> AttemptEnd:
+        """Poll for a record; a record that never comes may have left a receipt."""
+        segment = 10.0
+        while (left := deadline - self._clock()) > 0:
+            record = await self._poller.wait(activation_id, deadline=min(segment, left))
+            if record is not None:
+                return await self._protocol.incoming(attempt, record)
+            noted = await self._protocol.receipt(attempt)
+            if noted is not None:
+                return replace(noted, activation=_stub(attempt, activation_id))
+            segment = min(segment * 2, facts.timeout + 10.0)
+        return AttemptEnd(error=self._given_up(attempt, [activation_id]))
+
+    async def _search(self, attempt: Attempt, sent: float, deadline: float) -> AttemptEnd:
+        """Look for an attempt of which not even the activation id is known."""
+        pause = 0.25
+        since = from_ms((sent - _SKEW) * 1000)
+        while self._clock() < deadline:
+            noted = await self._protocol.receipt(attempt)
+            if noted is not None:
+                return noted
+            record = await self._poller.find(
+                attempt.action,
+                since=since,
+                match=lambda candidate: self._protocol.echoes(attempt, candidate),
+            )
+            if record is not None:
+                return await self._protocol.incoming(attempt, record)
+            await self._sleep(min(pause, max(0.0, deadline - self._clock())))
+            pause = min(pause * 1.5, 10.0)
+        return AttemptEnd(error=self._given_up(attempt, await self._candidates(attempt, since)))
+
+    async def _candidates(self, attempt: Attempt, since: object) -> list[str]:
+        found: list[str] = []
+
+        def note(candidate: Activation) -> bool:
+            found.append(candidate.id)
+            return False
+
+        await self._poller.find(attempt.action, since=since, match=note)  # type: ignore[arg-type]
+        return found[:20]
+
+    def _given_up(self, attempt: Attempt, candidates: list[str]) -> Lost | TimedOut:
+        what = f"action {attempt.action!r} (call {attempt.call!r}, attempt {attempt.id})"
+        if attempt.timeout is not None:
+            return TimedOut(
+                f"{what} gave no result within timeout={attempt.timeout:g} s; OpenWhisk cannot be "
+                f"told to stop it ({', '.join(candidates) or 'activation unknown'})",
+                action=attempt.action,
+                call=attempt.call,
+                attempts=attempt.try_,
+            )
+        listed = ", ".join(candidates)
+        may_be = f"it may be one of the activations {listed}" if listed else "no activation is its"
+        return Lost(
+            f"what became of {what} cannot be known: it left no record and no receipt; {may_be}",
+            candidates=candidates,
+            action=attempt.action,
+            call=attempt.call,
+            attempts=attempt.try_,
+        )
+
+    def _held(self, attempt: Attempt, seconds: float) -> None:
+        self._recorder.record(
+            events.Throttled(
+                run=attempt.run,
+                seconds=seconds,
+                text=f"the namespace's limits hold back action {attempt.action!r}",
+            )
+        )
+
+
+def _intent(attempt: Attempt) -> events.Intended:
+    record = attempt.record
+    return events.Intended(
+        run=attempt.run,
+        of=record.ref.run,
+        call=attempt.call,
+        attempt=attempt.id,
+        action=attempt.action,
+        params=record.params,
+        try_=attempt.try_,
+        cause=attempt.cause,
+        restore=attempt.restore,
+        idempotent=record.idempotent,
+        protocol=record.protocol,
+        ownership=record.ownership,
+        reads=record.declared_reads,
+        writes=record.declared_writes,
+    )
+
+
+def _stub(attempt: Attempt, activation_id: str) -> Activation:
+    """What is known of an activation whose record never came."""
+    return Activation(id=activation_id, name=attempt.action.rpartition("/")[2])
+
+
+def _ours(attempt: Attempt, error: AowhiskError | StoreError) -> AowhiskError:
+    if isinstance(error, AowhiskError):
+        return error
+    return Unreachable(
+        f"the params of call {attempt.call!r} could not be put into the store: {error}",
+        request=f"PUT params of {attempt.action}",
+        sent=False,
+    )

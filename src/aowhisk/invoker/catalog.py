@@ -1,0 +1,65 @@
+"""The catalog: what OpenWhisk says of the actions that a run uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import anyio
+
+from aowhisk.client import Client
+from aowhisk.errors import OpenWhiskError
+
+__all__ = ["ActionFacts", "Catalog"]
+
+_DEFAULT_LIMIT = 60.0  # seconds; ENT/TimeLimit.scala
+_AT_ONCE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ActionFacts:
+    """An action's limits: `timeout` in seconds, `memory` in MB."""
+
+    timeout: float = _DEFAULT_LIMIT
+    memory: int = 256
+
+
+class Catalog:
+    """Asks for each action once, and again when told to."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._facts: dict[str, ActionFacts] = {}
+
+    async def check(self, actions: Iterable[str]) -> None:
+        """Ask for all of them; raises the first error, NotFound for one that does not exist."""
+        room = anyio.CapacityLimiter(_AT_ONCE)
+        failed: list[OpenWhiskError] = []
+
+        async def one(action: str) -> None:
+            async with room:
+                try:
+                    await self._ask(action)
+                except OpenWhiskError as error:
+                    failed.append(error)
+
+        async with anyio.create_task_group() as group:
+            for action in dict.fromkeys(actions):
+                group.start_soon(one, action)
+        if failed:
+            raise failed[0]
+
+    async def facts(self, action: str) -> ActionFacts:
+        """What is known of an action; asks if nothing is."""
+        known = self._facts.get(action)
+        return known if known is not None else await self._ask(action)
+
+    async def _ask(self, action: str) -> ActionFacts:
+        entity = await self._client.actions.get(action, code=False)
+        limits = entity.limits
+        facts = ActionFacts(
+            timeout=limits.timeout if limits.timeout is not None else _DEFAULT_LIMIT,
+            memory=limits.memory_mb if limits.memory_mb is not None else 256,
+        )
+        self._facts[action] = facts
+        return facts

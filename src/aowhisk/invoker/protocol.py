@@ -1,0 +1,189 @@
+"""The orchestrator's side of protocol 1: params with their context out, results with their IO
+in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from aowhisk.errors import ActionError, AowhiskError, ConfigError, TooLarge
+from aowhisk.invoker.attempt import Attempt, AttemptEnd
+from aowhisk.models import JSON, Activation, Status
+from aowhisk.verdict import fault
+from object_store import NoSuchKey, ObjectStore, StoreError
+from object_store.wire import CONTEXT, IO, IO_KEY, WireError, params_key, receipt_key
+
+__all__ = ["Protocol"]
+
+_PAYLOAD_LIMIT = 1024 * 1024
+_MARGIN = 4 * 1024  # for the context, and for parameters stored with the action
+
+
+class Protocol:
+    """Speaks with actions about contexts, IO, receipts and params that are too large to send.
+
+    `payload_limit` is the namespace's, in bytes of JSON.
+    """
+
+    def __init__(self, store: ObjectStore | None, *, payload_limit: int = _PAYLOAD_LIMIT) -> None:
+        self._store = store
+        self._limit = payload_limit - _MARGIN
+
+    async def outgoing(self, attempt: Attempt) -> dict[str, JSON]:
+        """The params to send. Raises TooLarge where they can neither be sent nor stored."""
+        params: dict[str, JSON] = attempt.record.params
+        size = _size(params)
+        if size <= self._limit:
+            if not attempt.record.protocol:
+                return params
+            return {**params, CONTEXT: attempt.context().to_json()}
+        if not attempt.record.protocol or self._store is None:
+            hint = (
+                "an action that does not speak the protocol cannot fetch them"
+                if self._store is not None
+                else "with a store (AOWHISK_STORE) they would be passed by reference"
+            )
+            raise TooLarge(
+                f"the params of call {attempt.call!r} are {size} bytes, over the namespace's limit "
+                f"of {self._limit} for action {attempt.action!r}; {hint}",
+                request=f"POST {attempt.action}",
+                status=413,
+            )
+        ref = attempt.record.ref
+        key = params_key(ref.run, ref.call, attempt.id)
+        await self._store.put(key, json.dumps(params, separators=(",", ":")).encode())
+        return {CONTEXT: attempt.context(key).to_json()}
+
+    async def incoming(self, attempt: Attempt, activation: Activation) -> AttemptEnd:
+        """What an activation's record says."""
+        failed = fault(activation, action=attempt.action, call=attempt.call, attempts=attempt.try_)
+        try:
+            if failed is not None:
+                return self._failure(attempt, activation, failed)
+            return await self._success(attempt, activation)
+        except (WireError, StoreError, ConfigError) as error:
+            return AttemptEnd(error=_unreadable(attempt, activation, error), activation=activation)
+
+    def echoes(self, attempt: Attempt, activation: Activation) -> bool:
+        """Whether the activation is this very attempt: its result names the attempt's id."""
+        return _echoed(activation.result) == attempt.id
+
+    async def receipt(self, attempt: Attempt) -> AttemptEnd | None:
+        """What the attempt left in the store, None if it left nothing (or there is no store)."""
+        if self._store is None or not attempt.record.protocol:
+            return None
+        ref = attempt.record.ref
+        try:
+            body = await self._read_receipt(receipt_key(ref.run, ref.call, attempt.id))
+            return self._from_receipt(attempt, body, None)
+        except (StoreError, WireError):
+            return None
+
+    async def _success(self, attempt: Attempt, activation: Activation) -> AttemptEnd:
+        result = activation.result
+        if not isinstance(result, Mapping):  # an array has no room for _io: its receipt has it
+            noted = await self.receipt(attempt) if isinstance(result, list) else None
+            end = noted if noted is not None else AttemptEnd()
+            return replace(end, result=result, activation=activation)
+        if IO_KEY not in result and CONTEXT not in result:
+            return AttemptEnd(result=dict(result), activation=activation)
+        own = {name: value for name, value in result.items() if name not in (IO_KEY, CONTEXT)}
+        io = IO.from_json(result[IO_KEY]) if IO_KEY in result else None
+        if io is None or io.attempt != attempt.id:  # another attempt's IO says nothing of this one
+            return AttemptEnd(result=own, activation=activation)
+        if io.receipt is not None:
+            body = await self._read_receipt(io.receipt)
+            return self._from_receipt(attempt, body, activation)
+        return AttemptEnd(
+            result=own, activation=activation, reads=io.reads, writes=io.writes, reported=True
+        )
+
+    def _failure(
+        self, attempt: Attempt, activation: Activation, failed: AowhiskError
+    ) -> AttemptEnd:
+        io = _failed_io(activation.result)
+        if io is None or io.attempt != attempt.id:
+            return AttemptEnd(error=failed, activation=activation)
+        return AttemptEnd(
+            error=failed,
+            activation=activation,
+            reads=io.reads,
+            writes=io.writes,
+            reported=True,
+        )
+
+    async def _read_receipt(self, key: str) -> Mapping[str, Any]:
+        if self._store is None:
+            raise ConfigError(
+                f"the result lies in the action's object store as {key!r}, and this orchestrator "
+                "has no store to read it from; set AOWHISK_STORE (or store=) to the same store"
+            )
+        body = json.loads(await self._store.get(key))
+        if not isinstance(body, Mapping):
+            raise WireError(f"receipt {key!r} is {type(body).__name__}, not an object")
+        return body
+
+    def _from_receipt(
+        self, attempt: Attempt, body: Mapping[str, Any], activation: Activation | None
+    ) -> AttemptEnd:
+        io = IO.from_json(body["io"])
+        if "error" in body:
+            record = activation or Activation(
+                id="",
+                name=attempt.action.rpartition("/")[2],
+                status=Status.APPLICATION_ERROR,
+                result={"error": body["error"]},
+            )
+            failed = fault(record, action=attempt.action, call=attempt.call, attempts=attempt.try_)
+            return AttemptEnd(
+                error=failed,
+                activation=activation,
+                reads=io.reads,
+                writes=io.writes,
+                reported=True,
+            )
+        return AttemptEnd(
+            result=body.get("result"),
+            activation=activation,
+            reads=io.reads,
+            writes=io.writes,
+            reported=True,
+        )
+
+
+def _size(params: JSON) -> int:
+    return len(json.dumps(params, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def _echoed(result: JSON) -> str | None:
+    try:
+        if isinstance(result, Mapping) and IO_KEY in result:
+            return IO.from_json(result[IO_KEY]).attempt
+        io = _failed_io(result)
+    except WireError:
+        return None
+    return None if io is None else io.attempt
+
+
+def _failed_io(result: JSON) -> IO | None:
+    error = result.get("error") if isinstance(result, Mapping) else None
+    io = error.get("io") if isinstance(error, Mapping) else None
+    return None if io is None else IO.from_json(io)
+
+
+def _unreadable(attempt: Attempt, activation: Activation, error: Exception) -> AowhiskError:
+    if isinstance(error, ConfigError):
+        return error
+    gone = " (has someone cleaned the bucket?)" if isinstance(error, NoSuchKey) else ""
+    return ActionError(
+        f"action {attempt.action!r} (call {attempt.call!r}, activation {activation.id}) answered "
+        f"what cannot be read: {error}{gone}",
+        code=type(error).__name__,
+        meta={"retry": False},
+        action=attempt.action,
+        call=attempt.call,
+        activation=activation,
+        attempts=attempt.try_,
+    )
