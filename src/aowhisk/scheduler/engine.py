@@ -1,0 +1,423 @@
+"""The engine: the one task group in which a run's jobs are attempted, tried again and recovered."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import anyio
+from anyio.abc import TaskGroup
+
+from aowhisk.errors import ActionError, AowhiskError, Lost, MissingObject, RecoveryFailed
+from aowhisk.events import model as events
+from aowhisk.events.model import Cause
+from aowhisk.invoker import Attempt, AttemptEnd, Invoker
+from aowhisk.lineage import CallRecord, CallRef
+from aowhisk.models import Abandoned, Failed, Outcome, Succeeded, attempt_id
+from aowhisk.recovery import Step
+from aowhisk.retry import next_delay
+from aowhisk.scheduler.flights import Flight
+from aowhisk.scheduler.job import Job, Terms
+from aowhisk.scheduler.queue import Limit, ReadyQueue
+from aowhisk.scheduler.recoverer import Recoverer, Recovery, known_reads
+
+__all__ = ["Engine", "Source"]
+
+_RESENDS = 3  # of attempts that were never found
+_URGENT = float("inf")
+
+
+class Source(Protocol):
+    """Gives one job after the other, each made only when there is a slot for it."""
+
+    priority: float
+
+    def take(self) -> Job | None:
+        """The next job; None if that one needs no attempt."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to take."""
+
+
+@dataclass(eq=False)
+class Engine:
+    """`concurrency` activations at once. A slot covers one activation and nothing else.
+
+    `may_write` says whether an unfinished call of the run, other than the job's and those in
+    `stuck`, may still write a key; `limits_of` gives the limits that hold for a call's node and
+    action.
+    """
+
+    run: str
+    invoker: Invoker
+    recovery: Recovery
+    concurrency: int
+    may_write: Callable[[Job, str], bool]
+    limits_of: Callable[[CallRecord], tuple[Limit, ...]]
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    random: Callable[[], float] = random.random
+    stuck: set[CallRef] = field(default_factory=set)
+    in_flight: dict[str, Job] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._recorder = self.recovery.recorder
+        self._lineage = self.recovery.lineage
+        self._queue: ReadyQueue[Job | Source] = ReadyQueue()
+        self._busy = 0
+        self._open: set[Job] = set()
+        self._stopping = anyio.Event()
+        self._progress = anyio.Event()
+        self._group: TaskGroup | None = None
+        self.recoverer = Recoverer(self.run, self.recovery, submit=self._repair, clock=self.clock)
+
+    async def serve(self) -> None:
+        """Work until `stop` was called and everything taken has ended. Cancelling leaves what is in
+        flight to the cluster. Raises JournalError (in an ExceptionGroup)."""
+        try:
+            async with anyio.create_task_group() as group:
+                self._group = group
+                self._pump()
+                await self._stopping.wait()
+        finally:
+            self._group = None
+
+    def abandon(self) -> None:
+        """Let nobody wait for what has not ended; the run is over."""
+        for job in self._open:
+            self.recovery.flights.land(job.flight, broken=True)
+
+    @property
+    def open_jobs(self) -> list[Job]:
+        """What was begun and has not ended."""
+        return list(self._open)
+
+    def stop(self) -> None:
+        """Nothing more will be submitted."""
+        self._stopping.set()
+
+    def start(self, record: CallRecord) -> Flight:
+        """The flight of a new call."""
+        return self.recovery.flights.start(record.ref)
+
+    def submit(self, job: Job) -> None:
+        """Attempt the job as soon as there is a slot."""
+        job.ready_at = self.clock()
+        self._open.add(job)
+        self._queue.push(job, priority=job.priority, limits=job.limits)
+        self._pump()
+
+    def draw_from(self, source: Source, limits: tuple[Limit, ...] = ()) -> None:
+        """Take jobs from a source, one a free slot."""
+        if not source.is_empty:
+            self._queue.push(source, priority=source.priority, limits=limits)
+            self._pump()
+
+    def _pump(self) -> None:
+        if self._group is None:
+            return
+        while self._busy < self.concurrency and (taken := self._queue.pop()) is not None:
+            self._busy += 1
+            self._group.start_soon(self._work, *taken)
+
+    async def _work(self, item: Job | Source, limits: tuple[Limit, ...]) -> None:
+        """Hold one slot: attempt what is most urgent until nothing is ready."""
+        try:
+            while True:
+                job = item if isinstance(item, Job) else self._draw(item, limits)
+                try:
+                    if job is not None:
+                        await self._attempt(job)
+                finally:
+                    self._queue.done(limits)
+                self._pump()
+                taken = self._queue.pop()
+                if taken is None:
+                    return
+                item, limits = taken
+        finally:
+            self._busy -= 1
+
+    def _draw(self, source: Source, limits: tuple[Limit, ...]) -> Job | None:
+        job = source.take()
+        if not source.is_empty:
+            self._queue.push(source, priority=source.priority, limits=limits)
+        if job is not None:
+            job.ready_at = self.clock()
+            self._open.add(job)
+        return job
+
+    async def _attempt(self, job: Job) -> None:
+        if job.gate is not None and job.gate.why is not None:
+            self._abandon(job, job.gate.why)
+            return
+        now = self.clock()
+        job.first_sent = now if job.first_sent is None else job.first_sent
+        job.tries += 1
+        attempt = Attempt(
+            run=self.run,
+            record=job.record,
+            id=attempt_id(),
+            try_=job.tries,
+            cause=job.cause,
+            restore=job.restore,
+            timeout=job.terms.timeout,
+            queued=now - job.ready_at,
+        )
+        self.in_flight[attempt.id] = job
+        end = await self.invoker.attempt(attempt)
+        del self.in_flight[attempt.id]
+        self._settle(job, attempt, end)
+
+    def _settle(self, job: Job, attempt: Attempt, end: AttemptEnd) -> None:
+        """Decide what follows from the end of an attempt; everything here happens at once."""
+        diverged = self._lineage.record(
+            job.record,
+            attempt.id,
+            reads=end.reads if end.reported else None,
+            writes=end.writes if end.reported else None,
+            succeeded=end.error is None,
+        )
+        follow = self._follow(job, attempt, end)
+        self._recorder.record(_ended(attempt, end, final=follow is None))
+        for found in diverged:
+            self._recorder.record(
+                events.Diverged(
+                    run=self.run,
+                    of=found.call.run,
+                    call=found.call.call,
+                    action=job.record.action,
+                    key=found.key,
+                    before=found.before.sha256 or str(found.before.etag),
+                    after=found.after.sha256 or str(found.after.etag),
+                )
+            )
+        if follow is not None:
+            follow()
+        elif end.error is None:
+            self._end(job, self._success(job, end))
+        else:
+            self._fail(job, end, end.error)
+
+    def _follow(self, job: Job, attempt: Attempt, end: AttemptEnd) -> Callable[[], None] | None:
+        """What to do about an attempt that is not the call's end, None where it is."""
+        error = end.error
+        if error is None:
+            return None
+        if isinstance(error, MissingObject):
+            return lambda: self._seek(job, attempt, end, error.keys)
+        if isinstance(error, ActionError) and not end.reported and job.record.declared_reads:
+            return lambda: self._seek(job, attempt, end, ())
+        if isinstance(error, Lost) and job.record.idempotent and job.resent < _RESENDS:
+            job.resent += 1
+            return lambda: self._again(job, Cause.LOST)
+        delay = self._delay(job, error)
+        return None if delay is None else lambda: self._retry(job, attempt, end, delay)
+
+    def _delay(self, job: Job, error: AowhiskError) -> float | None:
+        elapsed = self.clock() - (job.first_sent or 0.0)
+        return next_delay(
+            job.terms.retry,
+            error,
+            tries=job.failures + 1,
+            elapsed=elapsed,
+            random=self.random,
+        )
+
+    def _retry(self, job: Job, attempt: Attempt, end: AttemptEnd, delay: float) -> None:
+        job.failures += 1
+        self._recorder.record(
+            events.Retrying(
+                run=self.run,
+                of=job.ref.run,
+                call=job.ref.call,
+                attempt=attempt.id,
+                delay=delay,
+                error=str(end.error),
+                activation_id=end.activation.id if end.activation else None,
+            )
+        )
+        self._spawn(self._later, job, delay)
+
+    async def _later(self, job: Job, delay: float) -> None:
+        await self.sleep(delay)
+        self._again(job, Cause.RETRY)
+
+    def _again(self, job: Job, cause: Cause) -> None:
+        job.cause = Cause.RECOVERY if job.is_repair and cause is not Cause.LOST else cause
+        self.submit(job)
+
+    def _seek(self, job: Job, attempt: Attempt, end: AttemptEnd, missing: tuple[str, ...]) -> None:
+        """The attempt failed because objects were gone (or, with none named, perhaps so)."""
+        self._recorder.record(
+            events.ObjectsMissing(
+                run=self.run,
+                of=job.ref.run,
+                call=job.ref.call,
+                attempt=attempt.id,
+                keys=missing or job.record.declared_reads,
+                activation_id=end.activation.id if end.activation else None,
+            )
+        )
+        self._spawn(self._recover, job, attempt, end, missing)
+
+    async def _recover(
+        self, job: Job, attempt: Attempt, end: AttemptEnd, missing: tuple[str, ...]
+    ) -> None:
+        error = end.error
+        assert error is not None
+        started = self.clock()
+        try:
+            await self._let_writers_come(job, missing)
+            wanted = known_reads(job, self._lineage)
+            lost = await self.recoverer.recover(job.ref, wanted, missing)
+            if not lost and not missing:
+                self._tell_recovered(job, started, None)
+                self._plain_failure(job, attempt, end, error)
+                return
+            if not lost:
+                self.recoverer.check_store(job, missing, error)
+            self.recoverer.charge_rerun(job)
+        except RecoveryFailed as failure:
+            failure.__cause__ = failure.__cause__ or error
+            self._tell_recovered(job, started, failure.reason)
+            self._fail_late(job, end, failure)
+        else:
+            self._tell_recovered(job, started, None)
+            self._again(job, Cause.RERUN)
+
+    def _tell_recovered(self, job: Job, started: float, reason: str | None) -> None:
+        self._recorder.record(
+            events.Recovered(
+                run=self.run,
+                of=job.ref.run,
+                call=job.ref.call,
+                seconds=self.clock() - started,
+                reason=reason,
+            )
+        )
+
+    def _plain_failure(
+        self, job: Job, attempt: Attempt, end: AttemptEnd, error: AowhiskError
+    ) -> None:
+        """Nothing it is known to read was gone: an error like any other."""
+        delay = self._delay(job, error)
+        if delay is None:
+            self._fail_late(job, end, error)
+        else:
+            self._retry(job, attempt, end, delay)
+
+    async def _let_writers_come(self, job: Job, missing: tuple[str, ...]) -> None:
+        """A key that this run has not written yet may be about to be written: without a reference
+        or after=, the consumer has overtaken its writer."""
+        self.stuck.add(job.ref)
+        self._tell_progress()
+        try:
+            for key in missing:
+                while not self._written_here(key) and self.may_write(job, key):
+                    await self._progress.wait()
+        finally:
+            self.stuck.discard(job.ref)
+
+    def _written_here(self, key: str) -> bool:
+        version = self._lineage.latest(key)
+        return version is not None and version.writer.run == self.run
+
+    def _repair(self, step: Step, flight: Flight) -> None:
+        """Run a writer again for the recoverer."""
+        terms = step.call.extra
+        self.submit(
+            Job(
+                record=step.call,
+                terms=terms if isinstance(terms, Terms) else Terms(),
+                flight=flight,
+                ended=lambda job, outcome: None,
+                priority=_URGENT,
+                limits=self.limits_of(step.call),
+                restore=step.restore,
+                cause=Cause.RECOVERY,
+            )
+        )
+
+    def _success(self, job: Job, end: AttemptEnd) -> Succeeded:
+        return Succeeded(
+            call=job.ref.call,
+            action=job.record.action,
+            result=end.result,
+            activation=end.activation,
+            attempts=job.tries,
+        )
+
+    def _fail(self, job: Job, end: AttemptEnd, error: AowhiskError) -> None:
+        self._end(
+            job,
+            Failed(
+                call=job.ref.call,
+                action=job.record.action,
+                error=error,
+                activation=end.activation,
+                attempts=job.tries,
+            ),
+        )
+
+    def _fail_late(self, job: Job, end: AttemptEnd, error: AowhiskError) -> None:
+        """Fail after the end of the last attempt was told."""
+        self._recorder.record(
+            events.CallFailed(
+                run=self.run,
+                of=job.ref.run,
+                call=job.ref.call,
+                error=str(error),
+                error_class=type(error).__name__,
+            )
+        )
+        self._fail(job, end, error)
+
+    def _abandon(self, job: Job, why: str) -> None:
+        self._recorder.record(
+            events.CallAbandoned(run=self.run, of=job.ref.run, call=job.ref.call, reason=why)
+        )
+        self._end(job, Abandoned(job.ref.call, job.record.action, why, attempts=job.tries))
+
+    def _end(self, job: Job, outcome: Outcome) -> None:
+        self._open.discard(job)
+        error = outcome.error if isinstance(outcome, Failed) else None
+        broken = isinstance(outcome, Abandoned)
+        self.recovery.flights.land(job.flight, error, broken=broken)
+        job.ended(job, outcome)
+        self._tell_progress()
+        self._pump()
+
+    def _tell_progress(self) -> None:
+        self._progress.set()
+        self._progress = anyio.Event()
+
+    def _spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
+        if self._group is not None:
+            self._group.start_soon(function, *args)
+
+
+def _ended(attempt: Attempt, end: AttemptEnd, *, final: bool) -> events.Ended:
+    error = end.error
+    return events.Ended(
+        run=attempt.run,
+        of=attempt.record.ref.run,
+        call=attempt.call,
+        attempt=attempt.id,
+        action=attempt.action,
+        cause=attempt.cause,
+        result=end.result,
+        error=None if error is None else str(error),
+        error_class=None if error is None else type(error).__name__,
+        activation=end.activation,
+        reads=end.reads,
+        writes=end.writes,
+        reported=end.reported,
+        final=final,
+        sent=end.sent,
+        queued=attempt.queued,
+    )

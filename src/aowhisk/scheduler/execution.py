@@ -1,0 +1,249 @@
+"""One run from its first event to its last."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import anyio
+
+from aowhisk.dag import Dag
+from aowhisk.errors import AowhiskError, Cancelled, Interrupted, RunFailed
+from aowhisk.events import Recorder, RunState
+from aowhisk.events import model as events
+from aowhisk.invoker import Invoker
+from aowhisk.lineage import Lineage
+from aowhisk.models import JSON
+from aowhisk.recovery import RecoveryPolicy
+from aowhisk.scheduler.dag_run import DagRun
+from aowhisk.scheduler.engine import Engine
+from aowhisk.scheduler.flights import Flights
+from aowhisk.scheduler.live_run import LiveRun
+from aowhisk.scheduler.prober import Prober
+from aowhisk.scheduler.recoverer import Recovery
+from aowhisk.scheduler.run import Run
+
+__all__ = ["Execution", "Parts"]
+
+_log = logging.getLogger("aowhisk")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What all runs of an orchestrator share. `grace` is seconds for the last words of a run that
+    is interrupted."""
+
+    invoker: Invoker
+    recorder: Recorder
+    prober: Prober | None = None
+    policy: RecoveryPolicy = field(default_factory=RecoveryPolicy)
+    action_limits: Mapping[str, int] = field(default_factory=dict)
+    grace: float = 5.0
+    flights: Flights = field(default_factory=Flights)
+
+    def recovery(self, lineage: Lineage) -> Recovery:
+        """What the recoveries of a run need."""
+        return Recovery(
+            lineage=lineage,
+            flights=self.flights,
+            recorder=self.recorder,
+            prober=self.prober,
+            policy=self.policy,
+        )
+
+
+class Execution:
+    """Runs a dag, or the calls that code makes (`dag` None); `execute` does it, once."""
+
+    def __init__(
+        self,
+        id: str,
+        parts: Parts,
+        *,
+        name: str,
+        dag: Dag | None = None,
+        labels: Mapping[str, str] | None = None,
+        concurrency: int = 1,
+    ) -> None:
+        self.id = id
+        self.name = name
+        self.labels = dict(labels or {})
+        self.dag_json: JSON = None if dag is None else dag.to_json()
+        self.state = RunState.RUNNING
+        self.crash: BaseException | None = None
+        self.begun = anyio.Event()
+        """It takes calls now (or will not any more)."""
+        self.done = anyio.Event()
+        self._parts = parts
+        self._concurrency = concurrency
+        self._lineage = Lineage()
+        self._scope = anyio.CancelScope()
+        self._wish: RunState | None = None
+        self._started = self._ended = 0.0
+        self.calls: DagRun | LiveRun = self._calls(dag)
+        self.engine = self._engine()
+
+    def _calls(self, dag: Dag | None) -> DagRun | LiveRun:
+        limits = self._parts.action_limits
+        if dag is None:
+            return LiveRun(self.id, lineage=self._lineage, action_limits=limits)
+        return DagRun(
+            self.id,
+            dag,
+            recorder=self._parts.recorder,
+            lineage=self._lineage,
+            action_limits=limits,
+            over=self._over,
+        )
+
+    def _engine(self) -> Engine:
+        parts = self._parts
+        return Engine(
+            run=self.id,
+            invoker=parts.invoker,
+            recovery=parts.recovery(self._lineage),
+            concurrency=self._concurrency,
+            may_write=self.calls.may_write,
+            limits_of=self.calls.limits_of,
+        )
+
+    def _over(self) -> None:
+        self.engine.stop()
+
+    async def execute(self) -> None:
+        """Run to the end; how it ended is in `state` and `crash`. Being cancelled interrupts it."""
+        self._started = time.time()
+        recorder = self._parts.recorder
+        try:
+            with self._scope:
+                await recorder.commit(
+                    events.RunStarted(
+                        run=self.id,
+                        name=self.name,
+                        labels=self.labels,
+                        dag=self.dag_json,
+                        concurrency=self._concurrency,
+                    )
+                )
+                self.calls.begin(self.engine)
+                self.begun.set()
+                await self.engine.serve()
+            await self._close()
+        except anyio.get_cancelled_exc_class():
+            self._wish = self._wish or RunState.INTERRUPTED
+            await self._close()
+            raise
+        except BaseException as error:  # noqa: BLE001 -- handed to whoever awaits the run
+            self.crash = _first(error)
+            self.state = RunState.INTERRUPTED
+        finally:
+            self.engine.abandon()
+            if isinstance(self.calls, LiveRun):
+                self.calls.cut()
+            self._ended = time.time()
+            self.begun.set()
+            self.done.set()
+
+    def interrupt(self) -> None:
+        """Stop sending; what is in flight is left to the cluster, the run can be resumed."""
+        self._stop(RunState.INTERRUPTED)
+
+    def cancel(self) -> None:
+        """End the run; what is in flight is abandoned."""
+        self._stop(RunState.CANCELLED)
+
+    def _stop(self, wish: RunState) -> None:
+        if self._wish is None and not self.done.is_set():
+            self._wish = wish
+            self._scope.cancel()
+
+    async def _close(self) -> None:
+        """Say the last word, within the grace time."""
+        wish = self._wish if self._scope.cancelled_caught or self._wish else None
+        if wish is None:
+            self.state = self._verdict()
+        else:
+            self.state = wish
+        with anyio.move_on_after(self._parts.grace, shield=True) as scope:
+            await self._last_words()
+        if scope.cancelled_caught:
+            _log.warning(
+                "run %s: its end (%s) could not be journalled within %g s",
+                self.id,
+                self.state.value,
+                self._parts.grace,
+            )
+
+    async def _last_words(self) -> None:
+        recorder, attempts = self._parts.recorder, tuple(self.engine.in_flight)
+        if self.state is RunState.INTERRUPTED:
+            await recorder.commit(events.RunInterrupted(run=self.id, in_flight=attempts))
+            return
+        if self.state is RunState.CANCELLED:
+            for job in self.engine.open_jobs:
+                recorder.record(
+                    events.CallAbandoned(
+                        run=self.id,
+                        of=job.ref.run,
+                        call=job.ref.call,
+                        reason="the run was cancelled",
+                    )
+                )
+        await recorder.commit(events.RunEnded(run=self.id, state=self.state))
+
+    def _verdict(self) -> RunState:
+        if isinstance(self.calls, DagRun) and self.calls.has_failed:
+            return RunState.FAILED
+        return RunState.SUCCEEDED
+
+    def fail(self) -> None:
+        """The code that made the calls of this run gave up: it ends as failed."""
+        self._wish = RunState.FAILED
+
+    def run(self) -> Run:
+        """The run as it stands."""
+        return Run(
+            id=self.id,
+            name=self.name,
+            state=self.state,
+            labels=self.labels,
+            nodes=self.calls.nodes(),
+            started=self._started,
+            ended=self._ended or time.time(),
+        )
+
+    def result(self) -> Run:
+        """The run, if it succeeded. Raises RunFailed, Interrupted, Cancelled, JournalError."""
+        if self.crash is not None:
+            raise self.crash
+        run = self.run()
+        match self.state:
+            case RunState.FAILED:
+                failures = self.calls.fatal() if isinstance(self.calls, DagRun) else run.failures
+                raise RunFailed(_sentence(run, failures), run=run, failures=failures)
+            case RunState.INTERRUPTED:
+                raise Interrupted(
+                    f"run {self.id} ({self.name}) was interrupted; what was in flight was left to "
+                    "OpenWhisk"
+                )
+            case RunState.CANCELLED:
+                raise Cancelled(f"run {self.id} ({self.name}) was cancelled")
+        return run
+
+
+def _sentence(run: Run, failures: Mapping[str, AowhiskError]) -> str:
+    shown = [f"{call}: {type(e).__name__}: {e}" for call, e in list(failures.items())[:3]]
+    if len(failures) > 3:
+        shown.append(f"... and {len(failures) - 3} more")
+    idle = run.never_started
+    never = f"; never started: {', '.join(idle[:5])}{' ...' if idle[5:] else ''}" if idle else ""
+    return f"run {run.id} ({run.name}) failed: {'; '.join(shown)}{never}"
+
+
+def _first(error: BaseException) -> BaseException:
+    """The error itself, out of however many groups around it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
