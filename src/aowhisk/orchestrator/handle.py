@@ -1,0 +1,121 @@
+"""A handle: a run that goes on by itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator
+
+import anyio
+
+from aowhisk.errors import AowhiskError
+from aowhisk.events import Event, Recorder, RunState
+from aowhisk.scheduler import Execution, Run
+
+__all__ = ["Handle"]
+
+
+class Handle:
+    """`await handle` gives the Run, or raises RunFailed, Interrupted or Cancelled."""
+
+    def __init__(self, execution: Execution, recorder: Recorder) -> None:
+        self._execution = execution
+        self._recorder = recorder
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self._execution.id
+
+    @property
+    def state(self) -> RunState:
+        """Where the run stands now."""
+        return self._execution.state
+
+    @property
+    def run(self) -> Run:
+        """The run as it stands now: outcomes so far."""
+        return self._execution.run()
+
+    def __repr__(self) -> str:
+        return f"<Handle of run {self.id}: {self.state.value}>"
+
+    def __await__(self) -> Generator[object, None, Run]:
+        return self.wait().__await__()
+
+    async def wait(self) -> Run:
+        """The run, once it ended. Cancelling stops waiting, not the run."""
+        await self._execution.done.wait()
+        return self._execution.result()
+
+    def cancel(self) -> Ending:
+        """End the run: nothing new starts, open calls become Abandoned. It is asked for at once;
+        await what this returns to know that it is done. A run that has ended stays as it is."""
+        self._execution.cancel()
+        return Ending(self._execution)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Every event of the run, from its first to its last, as they come."""
+        async with _Follower(self._execution, self._recorder) as follower:
+            async for event in follower:
+                yield event
+
+
+class Ending:
+    """The end of a run, to be awaited or not."""
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+
+    def __await__(self) -> Generator[object, None, None]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> None:
+        await self._execution.done.wait()
+
+
+class _Follower:
+    """A sink that hands over one run's events, the earlier ones from the journal."""
+
+    def __init__(self, execution: Execution, recorder: Recorder) -> None:
+        self._execution = execution
+        self._recorder = recorder
+        self._new: list[Event] = []
+        self._wake = anyio.Event()
+        self._known = 0
+
+    async def __aenter__(self) -> _Follower:
+        self._known = self._recorder.count(self._execution.id)
+        self._recorder.add(self)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._recorder.remove(self)
+
+    def receive(self, event: Event) -> None:
+        """Keep an event of this run."""
+        if event.run == self._execution.id:
+            self._new.append(event)
+            self._wake.set()
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        try:
+            await self._recorder.journal.commit()
+        except AowhiskError:
+            return
+        for event in (await self._recorder.journal.read(self._execution.id))[: self._known]:
+            yield event
+        while True:
+            batch, self._new = self._new, []
+            for event in batch:
+                yield event
+            if self._new:
+                continue
+            if self._execution.done.is_set():
+                return
+            self._wake = anyio.Event()
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._until, self._execution.done, group.cancel_scope)
+                group.start_soon(self._until, self._wake, group.cancel_scope)
+
+    async def _until(self, event: anyio.Event, scope: anyio.CancelScope) -> None:
+        await event.wait()
+        scope.cancel()
