@@ -200,13 +200,37 @@ def test_what_is_declared_is_lineage_enough() -> None:
 
 
 def test_the_plan_reads_as_text() -> None:
-    world = a_chain(2)
-    world.lose("k1 k2")
-    assert world.plan("k2").describe().splitlines() == [
-        "run 2 calls again to bring back b/k2",
-        "  1. r1/c1 (c1) writes b/k1",
-        "  2. r1/c2 (c2) writes b/k2, after 1",
+    world = World()
+    world.call("splitter", "", "c1 c2")
+    world.call("transcoder.1", "c1", "t1")
+    world.call("transcoder.2", "c2", "t2")
+    world.call("combiner", "t1 t2", "film")
+    world.lose("c2 t2 film")
+    assert world.plan("film").describe().splitlines() == [
+        "run 3 calls again to bring back b/film",
+        "  1. r1/splitter (splitter) writes b/c2",
+        "  2. r1/transcoder.2 (transcoder) writes b/t2, after 1",
+        "  3. r1/combiner (combiner) writes b/film, after 2",
     ]
+
+
+def test_a_long_list_in_the_text_is_cut() -> None:
+    world = World()
+    world.call("w", "", "a b c d e f g")
+    world.lose("a b c d e f g")
+    assert world.plan("a").describe().endswith("writes b/a, b/b, b/c, b/d, b/e and 2 more")
+
+
+def test_ten_thousand_lost_objects_in_a_chain_take_a_dozen_rounds() -> None:
+    world = World()
+    for n in range(10_000):
+        reads = [IORecord(f"b/k{n - 1}", 1, "e", by=f"r1/c{n - 1}/a")] if n else []
+        record = CallRecord(ref(f"c{n}"), "step")
+        world.lineage.record(record, "a", reads=reads, writes=[IORecord(f"b/k{n}", 1, "e")])
+    policy = RecoveryPolicy(depth=10_000, reruns=10_000)
+    assert len(world.plan("k9999", policy=policy).steps) == 10_000
+    assert world.rounds <= 12
+    assert world.heads == 10_000
 
 
 # What counts as present
@@ -268,6 +292,16 @@ def test_an_input_that_nobody_wrote_must_be_the_one_that_was_read() -> None:
     assert (failure.value.key, failure.value.reason) == ("b/film", "overwritten")
 
 
+def test_what_the_reader_saw_is_good_enough_for_it_if_somebody_put_it_back() -> None:
+    world = World(store={"b/film": Seen("E0")})
+    world.call("split", "film", "x")
+    world.call("other", "", "film")
+    world.store["b/film"] = Seen("E0")
+    world.lose("x")
+    assert calls(world.plan("x")) == ["split"]
+    assert failure_of(world, "film").reason == "overwritten"
+
+
 # Several writers of one key
 
 
@@ -322,6 +356,16 @@ def test_a_reader_of_the_older_version_runs_before_the_newer_one_is_written() ->
     world.recover("k x")
     assert world.saw[ref("r"), "b/k"] == "r1/w1"
     assert world.store["b/k"].etag == "r1/w2:b/k"
+
+
+def test_a_read_that_names_nobody_means_the_version_of_its_time() -> None:
+    world = World()
+    world.call("w1", "", "k", protocol=False, declared_writes=("b/k",))
+    world.call("r", "k", "x", protocol=False, declared_reads=("b/k",), declared_writes=("b/x",))
+    world.call("w2", "", "k", protocol=False, declared_writes=("b/k",))
+    world.lose("k x")
+    assert calls(world.plan("x")) == ["w1", "r"]
+    assert calls(world.plan("k x")) == ["w1", "r", "w2"]
 
 
 def test_read_modify_write_unrolls_and_is_no_cycle() -> None:

@@ -145,12 +145,15 @@ class View:
         return Standing.FOREIGN
 
     def _is_as_good(self, want: Want, there: Seen) -> bool:
+        """Whether what is there, though no version that we know, is what is wanted."""
+        read = want.read
+        if _same(read.etag, there.etag):
+            return True
         if want.writer is not None:
             return self.lineage.written(want.writer, want.key)[-1].etag is None
-        if want.read.etag is None or _same(want.read.etag, there.etag):
-            return True
-        named = CallRef.of(want.read.by)
-        return named is not None and there.by != want.read.by and CallRef.of(there.by) == named
+        named = CallRef.of(read.by)
+        same_call = named is not None and there.by != read.by and CallRef.of(there.by) == named
+        return read.etag is None or same_call
 
     def _rank_of(self, key: str, there: Seen) -> int | None:
         """The rank of the version that is there, None if it is none that we know."""
