@@ -218,7 +218,7 @@ def plan(shots: list[Shot], count: int) -> list[Range]:
     """
     shown = sorted({shot.time for shot in shots if not shot.hidden})
     keys = sorted(shot.time for shot in shots if shot.keyframe and not shot.hidden)
-    length = (shown[-1] - shown[0]) / count
+    length = (shown[-1] - shown[0]) * len(shown) / max(1, len(shown) - 1) / count
     cuts = [shown[0]]
     for number in range(1, count):
         wanted = shown[0] + number * length
@@ -613,7 +613,12 @@ def _moved(stream: Stream, target: Stream) -> Iterator[Packet]:
 @contextmanager
 def _open(film: Path, name: str) -> Iterator[InputContainer]:
     """A film to read; what FFmpeg says of its bytes becomes a BadInput that calls it `name`."""
-    import av
+    try:
+        import av
+    except ImportError as problem:
+        raise BadInput(
+            "NoPyAV", f"the action's image has no PyAV (pip install av): {problem}"
+        ) from problem
 
     options = {"fflags": "+genpts", "format_whitelist": FORMATS}
     errors = av.error
