@@ -1,0 +1,73 @@
+"""The routes of activations: their list, and one by its id."""
+
+from __future__ import annotations
+
+from aowhisk.local.http import Refusal, Reply, Request
+from aowhisk.local.invoker import User
+from aowhisk.local.listing import Page
+from aowhisk.local.names import check_activation_id, check_name
+from aowhisk.local.records import Record, Records
+
+__all__ = ["Activations"]
+
+
+class Activations:
+    """What can be read of activations; nothing can be written."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    async def __call__(self, request: Request, user: User, names: list[str]) -> Reply:
+        """Answer a request for activations/`names`."""
+        if request.method != "GET" or len(names) > 2:
+            raise Refusal.no_route()
+        if names in ([], [""]):
+            return self._list(request, user)
+        if len(names) == 2 and names[1] not in ("logs", "result"):
+            raise Refusal.no_route()
+        check_activation_id(names[0])
+        record = self._records.get(user.namespace, names[0])
+        if record is None:
+            raise Refusal.no_entity()
+        if len(names) == 1:
+            return Reply(record.document)
+        return Reply({"logs": record.document["logs"]} if names[1] == "logs" else record.response)
+
+    def _list(self, request: Request, user: User) -> Reply:
+        page, docs = Page.of(request, "activations"), request.flag("docs")
+        if docs and page.count:
+            raise Refusal(400, "The parameter 'docs' is not permitted with 'count'.")
+        found = self._records.find(
+            user.namespace,
+            name=_name(request),
+            since=_time(request, "since"),
+            upto=_time(request, "upto"),
+        )
+        return page.reply(found, (lambda record: record.document) if docs else Record.to_summary)
+
+
+def _name(request: Request) -> str | None:
+    name = request.query.get("name")
+    if not name:
+        return None
+    parts = name.split("/")
+    try:
+        if len(parts) > 2:
+            raise Refusal.no_entity()
+        for part in parts:
+            check_name(part)
+    except Refusal:
+        text = f"Parameter may be a 'simple' name or 'package-name/simple' name: {name}"
+        raise Refusal.query("name", text) from None
+    return name
+
+
+def _time(request: Request, name: str) -> int | None:
+    value = request.query.get(name)
+    if value is None:
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        text = f"Parameter is not a valid value for epoch seconds: {value}"  # sic: milliseconds
+        raise Refusal.query(name, text) from None

@@ -1,0 +1,223 @@
+"""Reads the bodies of PUTs into entities, with the controller's words for what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from aowhisk.local.entities import Action, Binding, Package, Parameter
+from aowhisk.local.http import Refusal, to_json
+from aowhisk.local.limits import LARGEST_CODE, LARGEST_PARAMETERS, ActionRanges
+from aowhisk.models import JSON
+
+__all__ = ["action_from", "package_from"]
+
+PYTHON_DEFAULT = "python:3.10"
+KINDS = ("python:3", "python:3.10", "python:3.11", "python:3.12", "python:3.13")
+_PYTHON = re.compile(r"python:3(\.\d+)?")
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+_QUAD = "[A-Za-z0-9+/]{4}"
+_BINARY = re.compile(f"(?:{_QUAD})+|(?:{_QUAD})*(?:[A-Za-z0-9+/]{{2}}==|[A-Za-z0-9+/]{{3}}=)")
+
+
+def action_from(
+    body: JSON, *, namespace: str, name: str, old: Action | None, ranges: ActionRanges
+) -> Action:
+    """The action that PUT `body` makes, or makes of `old`."""
+    if not isinstance(body, dict):
+        raise Refusal.malformed("Object expected in field 'exec'")
+    exec_ = _exec(body["exec"]) if body.get("exec") is not None else None
+    if exec_ is None and old is None:
+        raise Refusal(400, "exec undefined")
+    chosen = exec_ if exec_ is not None else old.exec if old else {}
+    return Action(
+        namespace=namespace,
+        name=name,
+        version=_version(body, old),
+        publish=_publish(body, old),
+        annotations=_action_annotations(body, old, str(chosen["kind"])),
+        parameters=_parameters(body, old),
+        exec=chosen,
+        limits=_limits(body.get("limits"), old, ranges),
+    )
+
+
+def package_from(body: JSON, *, namespace: str, name: str, old: Package | None) -> Package:
+    """The package that PUT `body` makes, or makes of `old`; its binding is not looked up here."""
+    if not isinstance(body, dict):
+        raise Refusal.malformed("Object expected in field 'binding'")
+    binding = _binding(body.get("binding"), namespace) or (old.binding if old else None)
+    annotations = _annotations(body)
+    if annotations is None:
+        annotations = dict(old.annotations) if old else {}
+    if binding is not None:
+        annotations["binding"] = binding.to_json()
+    made = Package(
+        namespace=namespace,
+        name=name,
+        version=_version(body, old),
+        publish=_publish(body, old),
+        annotations=annotations,
+        parameters=_parameters(body, old),
+    )
+    return replace(made, binding=binding)
+
+
+def _exec(value: JSON) -> dict[str, JSON]:
+    if not isinstance(value, dict):
+        raise Refusal.malformed("JSON object expected")
+    kind, code, main = value.get("kind"), value.get("code"), value.get("main")
+    if not isinstance(kind, str):
+        raise Refusal.malformed("'kind' must be a string defined in 'exec'")
+    if kind == "blackbox":
+        return _blackbox(value)
+    kind = _kind(kind)
+    if code is None:
+        raise Refusal.malformed(
+            f"'code' must be a string or attachment object defined in 'exec' for '{kind}' actions"
+        )
+    if not isinstance(code, str):
+        shown = to_json(code).decode()
+        raise Refusal.malformed(f"Could not deserialize as attachment record: {shown}")
+    if main is not None and not isinstance(main, str):
+        raise Refusal.malformed(f"if defined, 'main' be a string in 'exec' for '{kind}' actions")
+    _check_size("exec", len(code.encode()), LARGEST_CODE)
+    found: dict[str, JSON] = {
+        "kind": kind,
+        "code": code,
+        "binary": bool(_BINARY.fullmatch(code.strip())),
+    }
+    return found if main is None else found | {"main": main}
+
+
+def _kind(kind: str) -> str:
+    if kind == "python:default":
+        return PYTHON_DEFAULT
+    if kind == "sequence":
+        raise Refusal(
+            400, "This local OpenWhisk runs Python actions; it does not run sequences yet."
+        )
+    if not _PYTHON.fullmatch(kind):
+        valid = ", ".join(f"'{one}'" for one in KINDS)
+        raise Refusal.malformed(
+            f"The specified runtime '{kind}' is not supported by this platform. Valid values are: {valid}."
+        )
+    return kind
+
+
+def _blackbox(value: Mapping[str, JSON]) -> dict[str, JSON]:
+    if not isinstance(value.get("image"), str):
+        raise Refusal.malformed("'image' must be a string defined in 'exec' for 'blackbox' actions")
+    code = value.get("code")
+    found = {
+        key: value[key] for key in ("kind", "image", "code", "main") if value.get(key) is not None
+    }
+    return found | {"binary": isinstance(code, str) and bool(_BINARY.fullmatch(code.strip()))}
+
+
+def _limits(value: JSON, old: Action | None, ranges: ActionRanges) -> dict[str, int]:
+    given = value if isinstance(value, dict) else {}
+    if value is not None and not isinstance(value, dict):
+        raise Refusal.malformed("limits malformed")
+    found: dict[str, int] = {}
+    for name, limit, word in (
+        ("timeout", ranges.timeout, "time"),
+        ("memory", ranges.memory, "memory"),
+        ("logs", ranges.logs, "log"),
+        ("concurrency", ranges.concurrency, "concurrency"),
+    ):
+        asked = given.get(name)
+        if asked is None:
+            found[name] = old.limits[name] if old else limit.default
+            continue
+        if isinstance(asked, bool) or not isinstance(asked, int):
+            raise Refusal.malformed(f"{word} limit malformed")
+        if asked < 0 and name in ("memory", "logs"):
+            raise Refusal.malformed(
+                "requirement failed: a negative size of an object is not allowed."
+            )
+        limit.check(asked)
+        found[name] = asked
+    return found
+
+
+def _parameters(body: Mapping[str, JSON], old: Action | Package | None) -> dict[str, Parameter]:
+    value = body.get("parameters")
+    if value is None:
+        return dict(old.parameters) if old else {}
+    found: dict[str, Parameter] = {}
+    for key, item in _keyed(value, "parameters malformed!"):
+        found[key] = Parameter(item.get("value"), item.get("init") is True)
+    size = sum(len(key.encode()) + len(to_json(p.value)) for key, p in found.items())
+    _check_size("parameters", size, LARGEST_PARAMETERS)
+    return found
+
+
+def _annotations(body: Mapping[str, JSON]) -> dict[str, JSON] | None:
+    value = body.get("annotations")
+    if value is None:
+        return None
+    found = {key: item.get("value") for key, item in _keyed(value, "annotations malformed!")}
+    size = sum(len(key.encode()) + len(to_json(item)) for key, item in found.items())
+    _check_size("annotations", size, LARGEST_PARAMETERS)
+    return found
+
+
+def _action_annotations(body: Mapping[str, JSON], old: Action | None, kind: str) -> dict[str, JSON]:
+    given = _annotations(body) or {}
+    if old is None:
+        return {"provide-api-key": False} | given | {"exec": kind}
+    unwanted = body.get("delAnnotations")
+    dropped = set(map(str, unwanted)) if isinstance(unwanted, list) else set()
+    kept = {key: value for key, value in old.annotations.items() if key not in dropped}
+    return kept | given | {"exec": kind}
+
+
+def _keyed(value: JSON, problem: str) -> list[tuple[str, Mapping[str, JSON]]]:
+    if not isinstance(value, list):
+        raise Refusal.malformed(problem)
+    for item in value:
+        if (
+            not isinstance(item, dict)
+            or not isinstance(item.get("key"), str)
+            or "value" not in item
+        ):
+            raise Refusal.malformed(problem)
+    return [(item["key"], item) for item in value]
+
+
+def _version(body: Mapping[str, JSON], old: Action | Package | None) -> str:
+    given = body.get("version")
+    if given is None and old is None:
+        return "0.0.1"
+    current = given if given is not None else old.version if old else ""
+    match = _VERSION.fullmatch(current if isinstance(current, str) else "")
+    if match is None:
+        raise Refusal.malformed("semantic version malformed")
+    return match[0] if given is not None else f"{match[1]}.{match[2]}.{int(match[3]) + 1}"
+
+
+def _publish(body: Mapping[str, JSON], old: Action | Package | None) -> bool:
+    given = body.get("publish")
+    if given is None:
+        return old.publish if old else False
+    if not isinstance(given, bool):
+        raise Refusal.malformed(f"Expected JsBoolean, but got {to_json(given).decode()}")
+    return given
+
+
+def _binding(value: JSON, namespace: str) -> Binding | None:
+    if value is None or value == {}:
+        return None
+    if not isinstance(value, dict):
+        raise Refusal.malformed("Object expected in field 'namespace'")
+    for name in ("namespace", "name"):
+        if not isinstance(value.get(name), str):
+            raise Refusal.malformed(f"Object is missing required member '{name}'")
+    return Binding(namespace if value["namespace"] == "_" else value["namespace"], value["name"])
+
+
+def _check_size(field: str, size: int, allowed: int) -> None:
+    if size > allowed:
+        raise Refusal(413, f"{field} larger than allowed: {size} > {allowed} bytes.")

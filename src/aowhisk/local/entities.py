@@ -1,0 +1,143 @@
+"""Actions and packages as they are stored, and as they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from aowhisk.models import JSON
+
+__all__ = ["Action", "Binding", "Entity", "Package", "Parameter", "Parameters", "merged", "pairs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A stored value; an `init` one goes into the environment, not into the arguments."""
+
+    value: JSON
+    init: bool = False
+
+
+Parameters: TypeAlias = Mapping[str, Parameter]
+
+
+def merged(*layers: Parameters) -> dict[str, Parameter]:
+    """Later layers win, key by key."""
+    result: dict[str, Parameter] = {}
+    for layer in layers:
+        result |= layer
+    return result
+
+
+def pairs(values: Mapping[str, JSON]) -> list[JSON]:
+    """Annotations as they are shown."""
+    return [{"key": key, "value": value} for key, value in values.items()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """What every entity has. `namespace` includes the package; `updated` is in epoch ms;
+    `serial` is unique for ever."""
+
+    namespace: str
+    name: str
+    version: str = "0.0.1"
+    publish: bool = False
+    annotations: Mapping[str, JSON] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
+    updated: int = 0
+    serial: int = 0
+
+    @property
+    def path(self) -> str:
+        """`namespace/[package/]name`."""
+        return f"{self.namespace}/{self.name}"
+
+    def _common(self) -> dict[str, JSON]:
+        return {
+            "namespace": self.namespace,
+            "name": self.name,
+            "version": self.version,
+            "publish": self.publish,
+            "annotations": pairs(self.annotations),
+            "updated": self.updated,
+        }
+
+    def _shown_parameters(self, parameters: Parameters) -> list[JSON]:
+        return [
+            {"key": key, "value": p.value, "init": True}
+            if p.init
+            else {"key": key, "value": p.value}
+            for key, p in parameters.items()
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action(_Stored):
+    """An action. `exec` is kind, code, main, binary, ...; `limits` in ms and MB, by OpenWhisk's
+    names."""
+
+    exec: Mapping[str, JSON]
+    limits: Mapping[str, int]
+
+    @property
+    def kind(self) -> str:
+        """Such as `python:3.11`."""
+        return str(self.exec["kind"])
+
+    def to_json(self, *, code: bool = True, inherited: Parameters | None = None) -> dict[str, JSON]:
+        """The whole action; `inherited` are parameters that lie below its own."""
+        shown = self.exec if code else {k: v for k, v in self.exec.items() if k != "code"}
+        return self._common() | {
+            "exec": dict(shown),
+            "limits": dict(self.limits),
+            "parameters": self._shown_parameters(merged(inherited or {}, self.parameters)),
+        }
+
+    def to_summary(self) -> dict[str, JSON]:
+        """As lists show it."""
+        return self._common() | {
+            "exec": {"binary": bool(self.exec.get("binary"))},
+            "limits": dict(self.limits),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The package that another one is bound to."""
+
+    namespace: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+    def to_json(self) -> dict[str, JSON]:
+        """As it is shown."""
+        return {"namespace": self.namespace, "name": self.name}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package(_Stored):
+    """A package, or with `binding` another name for one."""
+
+    binding: Binding | None = None
+
+    def to_json(self, *, parameters: Parameters | None = None) -> dict[str, JSON]:
+        """The whole package; `parameters` in place of its own."""
+        return self._common() | {
+            "binding": self.binding.to_json() if self.binding else {},
+            "parameters": self._shown_parameters(
+                self.parameters if parameters is None else parameters
+            ),
+        }
+
+    def to_summary(self) -> dict[str, JSON]:
+        """As lists show it."""
+        return self._common() | {"binding": self.binding.to_json() if self.binding else False}
+
+
+Entity: TypeAlias = Action | Package

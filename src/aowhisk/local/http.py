@@ -1,0 +1,260 @@
+"""One request and one answer over ASGI 3, as OpenWhisk's controller reads and writes them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from aowhisk.models import JSON
+
+__all__ = [
+    "ASGIReceive",
+    "ASGIScope",
+    "ASGISend",
+    "Refusal",
+    "Reply",
+    "Request",
+    "parse_json",
+    "to_json",
+]
+
+ASGIScope: TypeAlias = MutableMapping[str, Any]
+ASGIReceive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+ASGISend: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+MAX_REQUEST = 50 * 1024 * 1024
+MAX_DEPTH = 1000
+CORS = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"GET, DELETE, POST, PUT, HEAD"),
+    (
+        b"access-control-allow-headers",
+        b"Authorization, Origin, X-Requested-With, Content-Type, Accept, User-Agent",
+    ),
+)
+_JSON_TYPE = b"application/json"
+_TEXT_TYPE = b"text/plain; charset=UTF-8"
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0"})
+
+
+class Refusal(Exception):
+    """The request is refused with `status` and the text that OpenWhisk would give."""
+
+    def __init__(
+        self, status: int, text: str, *, headers: Mapping[str, str] | None = None, cors: bool = True
+    ) -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+        self.headers = dict(headers or {})
+        self.cors = cors
+
+    @classmethod
+    def malformed(cls, text: str) -> Refusal:
+        """400: the body is not what was expected."""
+        return cls(400, f"The request content was malformed:\n{text}")
+
+    @classmethod
+    def query(cls, name: str, text: str) -> Refusal:
+        """400: a query parameter is not what was expected."""
+        return cls(400, f"The query parameter '{name}' was malformed:\n{text}")
+
+    @classmethod
+    def no_route(cls) -> Refusal:
+        """404: no such route; also what a wrong method gets."""
+        return cls(404, "The requested resource could not be found.", cors=False)
+
+    @classmethod
+    def no_entity(cls) -> Refusal:
+        """404: no such entity."""
+        return cls(404, "The requested resource does not exist.")
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer; `body` is JSON, or a text for text/plain."""
+
+    body: JSON
+    status: int = 200
+    activation: str | None = None
+    plain: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cors: bool = True
+    dropped: bool = False
+
+
+class Request:
+    """One HTTP request. `parts` are the decoded segments of the path, an empty last one where it
+    ends with a slash."""
+
+    __slots__ = ("_query", "_receive", "_scope", "headers", "id", "method", "parts")
+
+    def __init__(self, scope: ASGIScope, receive: ASGIReceive) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._query: dict[str, str] | None = None
+        self.method: str = scope["method"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.parts = _parts(scope)
+        given = self.headers.get(b"x-request-id", b"").decode("latin-1")
+        self.id = given if given and not given.startswith("sid_") else secrets.token_hex(16)
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The query's parameters; of a repeated one the first counts."""
+        if self._query is None:
+            raw = self._scope.get("query_string", b"").decode("latin-1")
+            self._query = dict(reversed(parse_qsl(raw, keep_blank_values=True))) if raw else {}
+        return self._query
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """A boolean of the query, read as pekko-http does."""
+        value = self.query.get(name, "").lower()
+        if not value:
+            return default
+        if value not in _TRUE and value not in _FALSE:
+            raise Refusal.query(name, f"'{self.query[name]}' is not a valid Boolean value")
+        return value in _TRUE
+
+    @property
+    def length(self) -> int:
+        """Content-Length, 0 where there is none."""
+        return int(self.headers.get(b"content-length", b"0") or 0)
+
+    async def body(self) -> bytes:
+        """The whole body."""
+        if self.length > MAX_REQUEST:
+            raise Refusal(400, "Request too large")
+        message = await self._receive()
+        first: bytes = message.get("body", b"")
+        if not message.get("more_body", False):
+            return first
+        chunks, size = [first], len(first)
+        while message.get("more_body", False):
+            message = await self._receive()
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > MAX_REQUEST:
+                raise Refusal(400, "Request too large")
+        return b"".join(chunks)
+
+    async def json(self) -> JSON:
+        """The body as JSON."""
+        return self.parse(await self.body())
+
+    def parse(self, data: bytes) -> JSON:
+        """`data`, which is the body, as JSON; 415 where it is said to be something else."""
+        kind = self.headers.get(b"content-type", b"application/octet-stream").decode("latin-1")
+        kind = kind.partition(";")[0].strip()
+        if data and kind.lower() != "application/json":
+            raise Refusal(
+                415,
+                f"The request's Content-Type [{kind}] is not supported. "
+                "Expected:\napplication/json",
+            )
+        return parse_json(data)
+
+    @property
+    def accepts_json(self) -> bool:
+        """Whether the client takes JSON."""
+        return self._accepts(b"application/json", b"application/*")
+
+    @property
+    def accepts_text(self) -> bool:
+        """Whether the client takes plain text."""
+        return self._accepts(b"text/plain", b"text/*")
+
+    def _accepts(self, *kinds: bytes) -> bool:
+        accept = self.headers.get(b"accept")
+        if accept is None or (accept in (b"*/*", b"application/json") and kinds[0] == _JSON_TYPE):
+            return True
+        given = {part.partition(b";")[0].strip().lower() for part in accept.split(b",")}
+        return not given.isdisjoint((b"*/*", *kinds))
+
+
+async def send_reply(send: ASGISend, request: Request, reply: Reply) -> None:
+    """Write `reply`."""
+    payload = reply.body.encode() if reply.plain else to_json(reply.body)
+    headers = [
+        (b"content-type", _TEXT_TYPE if reply.plain else _JSON_TYPE),
+        (b"content-length", str(len(payload)).encode()),
+        (b"x-request-id", request.id.encode("latin-1")),
+    ]
+    if reply.cors:
+        headers += CORS
+    if reply.activation is not None:
+        headers.append((b"x-openwhisk-activation-id", reply.activation.encode()))
+    headers += [(name.encode(), value.encode()) for name, value in reply.headers.items()]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    if reply.dropped:
+        raise ConnectionResetError("the reply was dropped on purpose")
+    await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else payload})
+
+
+def refused(request: Request, refusal: Refusal) -> Reply:
+    """The answer that tells of a refusal."""
+    return Reply(
+        {"error": refusal.text, "code": request.id},
+        refusal.status,
+        headers=refusal.headers,
+        cors=refusal.cors,
+    )
+
+
+def to_json(value: JSON) -> bytes:
+    """Compact JSON."""
+    return _ENCODER.encode(value).encode("utf-8", "surrogatepass")
+
+
+def parse_json(data: bytes) -> JSON:
+    """JSON as the controller takes it: bytes that are no UTF-8 are replaced, no NaN, at most
+    1000 levels; else Refusal."""
+    text = data.decode("utf-8", "replace")
+    try:
+        if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+            raise Refusal.malformed("JSON input nested too deeply")
+        return _DECODER.decode(text)
+    except RecursionError:
+        raise Refusal.malformed("JSON input nested too deeply") from None
+    except ValueError as problem:
+        raise Refusal.malformed(f"{problem}") from None
+
+
+def _constant(name: str) -> JSON:
+    raise ValueError(f"{name} is not JSON")
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_DECODER = json.JSONDecoder(parse_constant=_constant)
+
+
+def _depth(text: str) -> int:
+    """The deepest nesting; brackets inside texts do not count."""
+    depth = deepest = 0
+    quoted = escaped = False
+    for sign in text:
+        if quoted:
+            quoted, escaped = escaped or sign != '"', sign == "\\" and not escaped
+        elif sign == '"':
+            quoted = True
+        elif sign in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif sign in "]}":
+            depth -= 1
+    return deepest
+
+
+def _parts(scope: ASGIScope) -> list[str]:
+    raw: bytes | None = scope.get("raw_path")
+    if raw is None:
+        return str(scope["path"]).split("/")[1:]
+    raw = raw.partition(b"?")[0]
+    if b"%" not in raw:
+        return raw.decode("utf-8", "replace").split("/")[1:]
+    return [unquote_to_bytes(part).decode("utf-8", "replace") for part in raw.split(b"/")][1:]

@@ -1,0 +1,324 @@
+"""From an accepted invocation to its record: container, initialisation, run, outcome."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from aowhisk.local.container import Container, Ended, OutOfTime
+from aowhisk.local.entities import Action
+from aowhisk.local.faults import Delay, Fail, FaultPlan, Lose, LoseRecord
+from aowhisk.local.http import to_json
+from aowhisk.local.logs import INCOMPLETE, stamped
+from aowhisk.local.losses import lose
+from aowhisk.local.outcome import EXITED, NOT_STARTED, OUT_OF_MEMORY, Response
+from aowhisk.local.pool import Pool
+from aowhisk.local.records import Record, Records
+from aowhisk.local.throttle import Throttle
+from aowhisk.models import JSON, Status
+
+__all__ = ["Invocation", "Invoker", "User"]
+
+_log = logging.getLogger(__name__)
+MEGABYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who asks: a namespace, its key ("uuid:secret") and what it has used of its limits."""
+
+    namespace: str
+    auth: str = field(repr=False)
+    throttle: Throttle
+
+
+@dataclass(eq=False, slots=True)
+class Invocation:
+    """One accepted invocation. `arguments` and `environ` are what the action gets; `received` is in
+    epoch seconds.
+
+    `done` is set once it has ended, `record` is None only where a fault took the record.
+    """
+
+    user: User
+    action: Action
+    arguments: Mapping[str, JSON]
+    environ: Mapping[str, str]
+    transaction: str
+    binding: str | None = None
+    received: float = field(default_factory=time.time)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    done: anyio.Event = field(default_factory=anyio.Event)
+    record: Record | None = None
+
+    @property
+    def name(self) -> str:
+        """`[package/]action`."""
+        return self.action.path.partition("/")[2]
+
+    @property
+    def seconds(self) -> float:
+        """The time limit, for the initialisation and for the run each."""
+        return self.action.limits["timeout"] / 1000
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """Which containers can run it: those of the same namespace and the same writing of the
+        action."""
+        return self.user.namespace, self.action.path, self.action.serial
+
+
+@dataclass(slots=True)
+class _Measured:
+    """What one activation took; times in epoch seconds, durations in seconds."""
+
+    response: Response = field(default_factory=Response.whisk_error)
+    began: float | None = None
+    init: float | None = None
+    run: float = 0.0
+    logs: list[str] = field(default_factory=list)
+
+
+class Invoker:
+    """Runs invocations in its own tasks, so that nothing that happens to a request touches one."""
+
+    def __init__(self, records: Records, faults: FaultPlan) -> None:
+        self._records = records
+        self._faults = faults
+        self._running: tuple[TaskGroup, Pool] | None = None
+        self.begun: Counter[str] = Counter()
+        """How many invocations were accepted, by `[package/]action`."""
+
+    def open(self, tasks: TaskGroup, pool: Pool) -> None:
+        """From now on run in `tasks`, with the containers of `pool`."""
+        self._running = tasks, pool
+
+    def close(self) -> None:
+        """Accept no more."""
+        self._running = None
+
+    def submit(self, invocation: Invocation) -> None:
+        """Begin; `invocation.done` tells the end."""
+        if self._running is None:
+            raise RuntimeError("the local OpenWhisk is not running; enter it with `async with`")
+        tasks, pool = self._running
+        invocation.user.throttle.in_flight += 1
+        self.begun[invocation.name] += 1
+        tasks.start_soon(_Activation(pool, self._records, self._faults).run, invocation)
+
+
+class _Activation:
+    """One invocation on its way."""
+
+    def __init__(self, pool: Pool, records: Records, faults: FaultPlan) -> None:
+        self._pool = pool
+        self._records = records
+        self._faults = faults
+
+    async def run(self, invocation: Invocation) -> None:
+        measured = _Measured()
+        keep = True
+        try:
+            await self._attempt(invocation, measured)
+            if self._faults:
+                keep = await self._spoil(invocation, measured.response)
+        except Exception:  # noqa: BLE001  (whatever it is, this activation ends with a record and the others go on)
+            _log.exception(
+                "activation %s of %s failed inside the server", invocation.id, invocation.name
+            )
+            measured.response = Response.whisk_error()
+        finally:
+            invocation.user.throttle.in_flight -= 1
+        if keep:
+            invocation.record = _record(invocation, measured)
+            self._records.add(invocation.record)
+            invocation.done.set()
+
+    async def _attempt(self, invocation: Invocation, measured: _Measured) -> None:
+        if self._faults:
+            params = invocation.arguments
+            if delay := self._faults.due(Delay, invocation.name, params):
+                await anyio.sleep(delay.seconds)
+            if fail := self._faults.due(Fail, invocation.name, params):
+                measured.response = Response(fail.status, {"error": fail.message})
+                return
+        if invocation.action.kind == "blackbox":
+            image = invocation.action.exec["image"]
+            measured.response = Response.developer_error(
+                f"Failed to pull container image '{image}'."
+            )
+            return
+        container = await self._container(invocation, measured)
+        if container is None:
+            return
+        try:
+            measured.began = measured.began or time.time()
+            began = time.perf_counter()
+            measured.response = await self._run(invocation, container)
+            measured.run = time.perf_counter() - began
+        finally:
+            self._let_go(invocation, container, measured)
+
+    async def _container(self, invocation: Invocation, measured: _Measured) -> Container | None:
+        """A container that holds the action, with its logs begun; None where it could not be
+        initialised."""
+        log_limit = invocation.action.limits["logs"] * MEGABYTE
+        container = await self._pool.lease(invocation.key)
+        if container is not None:
+            container.logs.begin(log_limit)
+            return container
+        async with _returning(self._pool, invocation.key) as started:
+            async with self._pool.cold_starts:
+                measured.began = time.time()
+                began = time.perf_counter()
+                memory = invocation.action.limits["memory"] * MEGABYTE
+                container = started.container = self._pool.start(
+                    invocation.key, memory_limit=memory
+                )
+                container.logs.begin(log_limit)
+                failure = await self._init(invocation, container)
+                measured.init = time.perf_counter() - began
+            if failure is None:
+                started.keep = True
+                return container
+            measured.response = failure
+            self._finish_logs(container, measured)
+            return None
+
+    async def _init(self, invocation: Invocation, container: Container) -> Response | None:
+        """Load the action; the response where that failed."""
+        exec_ = invocation.action.exec
+        value = {
+            "code": exec_.get("code", ""),
+            "binary": bool(exec_.get("binary")),
+            "main": exec_.get("main") or "main",
+            "env": {f"__OW_{k.upper()}": v for k, v in self._context(invocation).items()}
+            | dict(invocation.environ),
+        }
+        try:
+            answer = json.loads(await container.ask({"init": value}, invocation.seconds))
+        except OutOfTime:
+            return Response.over_time(invocation.action.limits["timeout"], during_init=True)
+        except Ended:
+            if container.out_of_memory:
+                return Response.developer_error(OUT_OF_MEMORY)
+            return Response.proxy(NOT_STARTED)
+        return None if answer.get("ok") else Response.proxy(answer["error"])
+
+    async def _run(self, invocation: Invocation, container: Container) -> Response:
+        container.uses += 1
+        request: dict[str, JSON] = {"value": invocation.arguments, **self._context(invocation)}
+        try:
+            return Response.of(await container.ask(request, invocation.seconds))
+        except OutOfTime:
+            return Response.over_time(invocation.action.limits["timeout"], during_init=False)
+        except Ended:
+            if container.out_of_memory:
+                return Response.developer_error(OUT_OF_MEMORY)
+            return Response.proxy(EXITED)
+
+    def _context(self, invocation: Invocation) -> dict[str, str]:
+        """What an action finds as `__OW_...`."""
+        action = invocation.action
+        context = {
+            "namespace": invocation.user.namespace,
+            "action_name": f"/{action.path}",
+            "action_version": action.version,
+            "activation_id": invocation.id,
+            "transaction_id": invocation.transaction,
+            "deadline": str(round((time.time() + invocation.seconds) * 1000)),
+        }
+        if action.annotations.get("provide-api-key", True) is not False:
+            context["api_key"] = invocation.user.auth
+        return context
+
+    def _let_go(self, invocation: Invocation, container: Container, measured: _Measured) -> None:
+        self._finish_logs(container, measured)
+        if measured.response.keeps_container:
+            self._pool.give_back(container)
+        else:
+            self._pool.discard(container)
+
+    def _finish_logs(self, container: Container, measured: _Measured) -> None:
+        measured.logs = container.logs.end()
+        response = measured.response
+        if response.status is Status.DEVELOPER_ERROR and not response.timed_out:
+            measured.logs.append(stamped("stderr", INCOMPLETE))
+
+    async def _spoil(self, invocation: Invocation, response: Response) -> bool:
+        """The faults after a run; whether the record is to be kept."""
+        params = invocation.arguments
+        if response.status is Status.SUCCESS and (
+            loss := self._faults.due(Lose, invocation.name, params)
+        ):
+            await lose(loss, response.result, invocation.environ)
+        return self._faults.due(LoseRecord, invocation.name, params) is None
+
+
+class _returning:
+    """Leave to start a container, which goes back to the pool unless the block sets `keep`."""
+
+    def __init__(self, pool: Pool, key: tuple[str, str, int]) -> None:
+        self._pool, self._key = pool, key
+        self.container: Container | None = None
+        self.keep = False
+
+    async def __aenter__(self) -> _returning:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self.keep:
+            return
+        if self.container is None:
+            self._pool.give_up(self._key)
+        else:
+            self._pool.discard(self.container)
+
+
+def _record(invocation: Invocation, measured: _Measured) -> Record:
+    action, response = invocation.action, measured.response
+    began = measured.began or time.time()
+    start = int(began * 1000)
+    duration = max(0, round(((measured.init or 0.0) + measured.run) * 1000))
+    annotations: dict[str, JSON] = {
+        "path": action.path,
+        "kind": action.kind,
+        "waitTime": max(0, round((began - invocation.received) * 1000)),
+        "limits": dict(action.limits),
+        "timeout": response.timed_out,
+    }
+    if measured.init is not None:
+        annotations["initTime"] = max(1, round(measured.init * 1000))
+    if invocation.binding is not None:
+        annotations["binding"] = invocation.binding
+    document: dict[str, Any] = {
+        "namespace": invocation.user.namespace,
+        "name": action.name,
+        "version": action.version,
+        "subject": invocation.user.namespace,
+        "activationId": invocation.id,
+        "start": start,
+        "end": start + duration,
+        "duration": duration,
+        "response": response.to_json(),
+        "logs": measured.logs,
+        "annotations": [{"key": key, "value": value} for key, value in annotations.items()],
+        "publish": False,
+    }
+    return Record(
+        invocation.id, invocation.user.namespace, action.path, start, response.status, document
+    )
+
+
+def environment(parameters: Mapping[str, JSON]) -> dict[str, str]:
+    """Init parameters as an action finds them: what is no text is JSON."""
+    return {k: v if isinstance(v, str) else to_json(v).decode() for k, v in parameters.items()}

@@ -1,0 +1,108 @@
+"""The numbers of one OpenWhisk: what an action may ask for, what a namespace may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aowhisk.local.http import Refusal
+from aowhisk.models import JSON
+
+__all__ = [
+    "LARGEST_CODE",
+    "LARGEST_PARAMETERS",
+    "LARGEST_PAYLOAD",
+    "ActionRanges",
+    "Limits",
+    "Range",
+]
+
+LARGEST_PAYLOAD = 1024 * 1024
+LARGEST_PARAMETERS = 1024 * 1024
+LARGEST_CODE = 48 * 1024 * 1024
+PRACTICALLY_NONE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What a limit may be, and what it is by default. `name` and `unit` as the error text has
+    them."""
+
+    name: str
+    unit: str
+    low: int
+    default: int
+    high: int
+
+    def check(self, value: int) -> None:
+        """Refuse a value outside."""
+        told = f"{self.name} {value}{self.unit}"
+        if value < self.low:
+            raise Refusal(
+                400, f"requirement failed: {told} below allowed threshold of {self.low}{self.unit}"
+            )
+        if value > self.high:
+            raise Refusal(
+                400,
+                f"requirement failed: {told} exceeds allowed threshold of {self.high}{self.unit}",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRanges:
+    """What actions may ask for: OpenWhisk's defaults."""
+
+    timeout: Range = Range("duration", " milliseconds", 100, 60_000, 300_000)
+    memory: Range = Range("memory size", " MB", 128, 256, 512)
+    logs: Range = Range("log size", " MB", 0, 10, 10)
+    concurrency: Range = Range("concurrency", "", 1, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a namespace may do, by default practically anything; `blocking_wait` is in seconds."""
+
+    invocations_per_minute: int = PRACTICALLY_NONE
+    concurrent_invocations: int = PRACTICALLY_NONE
+    fires_per_minute: int = PRACTICALLY_NONE
+    blocking_wait: float = 60.0
+    actions: ActionRanges = ActionRanges()
+
+    def to_json(self) -> dict[str, JSON]:
+        """The answer to GET limits."""
+        ranges = self.actions
+        return {
+            "invocationsPerMinute": self.invocations_per_minute,
+            "concurrentInvocations": self.concurrent_invocations,
+            "firesPerMinute": self.fires_per_minute,
+            "maxActionConcurrency": ranges.concurrency.high,
+            "minActionConcurrency": ranges.concurrency.low,
+            "maxActionInstances": self.concurrent_invocations,
+            "maxActionLogs": ranges.logs.high,
+            "minActionLogs": ranges.logs.low,
+            "maxActionMemory": ranges.memory.high,
+            "minActionMemory": ranges.memory.low,
+            "maxActionTimeout": ranges.timeout.high,
+            "minActionTimeout": ranges.timeout.low,
+            "maxParameterSize": f"{LARGEST_PARAMETERS} B",
+        }
+
+    def to_public_json(self) -> dict[str, JSON]:
+        """The `limits` of GET /."""
+        found: dict[str, JSON] = {
+            "actions_per_minute": self.invocations_per_minute,
+            "triggers_per_minute": self.fires_per_minute,
+            "concurrent_actions": self.concurrent_invocations,
+            "sequence_length": 50,
+        }
+        for name, limit, unit in (
+            ("duration", self.actions.timeout, 1),
+            ("memory", self.actions.memory, 1024 * 1024),
+            ("logs", self.actions.logs, 1024 * 1024),
+        ):
+            found |= {
+                f"min_action_{name}": limit.low * unit,
+                f"max_action_{name}": limit.high * unit,
+                f"default_min_action_{name}": limit.low * unit,
+                f"default_max_action_{name}": limit.high * unit,
+            }
+        return found

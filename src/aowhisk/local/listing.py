@@ -1,0 +1,57 @@
+"""The query parameters that all lists share: limit, skip, count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from aowhisk.local.http import Refusal, Reply, Request
+from aowhisk.models import JSON
+
+__all__ = ["Page"]
+
+T = TypeVar("T")
+LARGEST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list is wanted, or only how long it is."""
+
+    collection: str
+    limit: int
+    skip: int
+    count: bool
+
+    @classmethod
+    def of(cls, request: Request, collection: str) -> Page:
+        """From the query; raises Refusal."""
+        limit = _number(request, "limit", 30, collection)
+        if not 0 <= limit <= LARGEST:
+            text = f"The value '{limit}' is not in the range of 0 to {LARGEST} for {collection}."
+            raise Refusal.query("limit", text)
+        skip = _number(request, "skip", 0, collection)
+        if skip < 0:
+            text = f"The value '{skip}' is not greater than or equal to 0 for {collection}."
+            raise Refusal.query("skip", text)
+        return cls(collection, limit or LARGEST, skip, request.flag("count"))
+
+    def reply(self, items: Iterable[T], show: Callable[[T], JSON]) -> Reply:
+        """The answer."""
+        if self.count:
+            return Reply({self.collection: max(0, sum(1 for _ in items) - self.skip)})
+        return Reply([show(item) for item in islice(items, self.skip, self.skip + self.limit)])
+
+
+def _number(request: Request, name: str, default: int, collection: str) -> int:
+    value = request.query.get(name)
+    if value is None:
+        return default
+    try:
+        return int(value)
+    except ValueError:
+        raise Refusal.query(
+            name, f"The value '{value}' is not an integer for {collection}."
+        ) from None

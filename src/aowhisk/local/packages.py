@@ -1,0 +1,97 @@
+"""The routes of packages and of bindings."""
+
+from __future__ import annotations
+
+from aowhisk.local.bodies import package_from
+from aowhisk.local.entities import Action, Package
+from aowhisk.local.http import Refusal, Reply, Request
+from aowhisk.local.invoker import User
+from aowhisk.local.listing import Page
+from aowhisk.local.names import check_name
+from aowhisk.local.store import Store
+from aowhisk.models import JSON
+
+__all__ = ["Packages"]
+
+
+class Packages:
+    """What can be done with packages."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def __call__(self, request: Request, user: User, names: list[str]) -> Reply:
+        """Answer a request for packages/`names`."""
+        if names in ([], [""]) and request.method == "GET":
+            page = Page.of(request, "packages")
+            return page.reply(self._store.all(Package, user.namespace), Package.to_summary)
+        if len(names) != 1 or not names[0]:
+            raise Refusal.no_route()
+        path = f"{user.namespace}/{names[0]}"
+        match request.method:
+            case "GET":
+                return self._get(path)
+            case "PUT":
+                check_name(names[0])
+                overwrite = request.flag("overwrite")
+                return Reply(self.put(path, await request.json(), overwrite=overwrite).to_json())
+            case "DELETE":
+                return self._delete(path, force=request.flag("force"))
+        raise Refusal.no_route()
+
+    def put(self, path: str, body: JSON, *, overwrite: bool) -> Package:
+        """Store the package that `body` describes."""
+        namespace, _, name = path.rpartition("/")
+        if name == "default":
+            raise Refusal(400, "Package name 'default' is reserved.")
+        old = self._store.find(Package, path)
+        if old is not None and not overwrite:
+            raise Refusal(409, "resource already exists")
+        made = package_from(body, namespace=namespace, name=name, old=old)
+        if made.binding is not None:
+            self._check_binding(made)
+        return self._store.put(made)
+
+    def _check_binding(self, package: Package) -> None:
+        assert package.binding is not None
+        try:
+            bound = self._store.find(Package, package.binding.path)
+        except Refusal:
+            raise Refusal(400, "Cannot bind to a resource that is not a package.") from None
+        if bound is None or bound.path == package.path:
+            raise Refusal(400, "Binding references a package that does not exist.")
+        if bound.binding is not None:
+            raise Refusal(400, "Cannot bind to another package binding.")
+
+    def _get(self, path: str) -> Reply:
+        package = self._store.find(Package, path)
+        target = package.binding.path if package is not None and package.binding else path
+        if package is None or self._store.find(Package, target) is None:
+            raise Refusal(404, f"The requested resource '{target}' does not exist.")
+        bound, parameters = self._store.package_of(path)
+        inside = self._store.all(Action, bound.path)
+        feeds = [action for action in inside if action.annotations.get("feed")]
+        return Reply(
+            package.to_json(parameters=parameters)
+            | {
+                "actions": [_listed(action) for action in inside if action not in feeds],
+                "feeds": [_listed(action) for action in feeds],
+            }
+        )
+
+    def _delete(self, path: str, *, force: bool) -> Reply:
+        package = self._store.get(Package, path)
+        inside = self._store.all(Action, path)
+        if inside and not force:
+            contents = "1 entity" if len(inside) == 1 else f"{len(inside)} entities"
+            text = f"Package not empty (contains {contents})."
+            raise Refusal(409, f"{text} Set force param or delete package contents.")
+        for action in inside:
+            self._store.delete(action.path)
+        self._store.delete(path)
+        return Reply(package.to_json())
+
+
+def _listed(action: Action) -> dict[str, JSON]:
+    shown = action.to_summary()
+    return {name: shown[name] for name in ("name", "version", "annotations")}

@@ -1,0 +1,52 @@
+"""Puts a local OpenWhisk on a port."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from aowhisk.errors import ConfigError
+from aowhisk.local.server import LocalOpenWhisk
+
+__all__ = ["listen", "serve"]
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; `port` 0 takes any that is free. Raises ConfigError where that port
+    cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(2048)
+    except (OSError, OverflowError) as problem:
+        sock.close()
+        raise ConfigError(f"cannot listen on {host}:{port}: {problem}") from problem
+    return sock
+
+
+async def serve(ow: LocalOpenWhisk, sock: socket.socket, *, ready: Callable[[], None]) -> None:
+    """Answer on `sock` until SIGINT or SIGTERM; calls `ready` once it does. Needs uvicorn (extra
+    `web`)."""
+    try:
+        import uvicorn
+    except ImportError as problem:
+        raise ConfigError(
+            "serving on a port needs uvicorn: pip install 'aowhisk[web]'"
+        ) from problem
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            ready()
+
+    config = uvicorn.Config(
+        ow.app,
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=70,  # OpenWhisk's idle timeout
+        timeout_graceful_shutdown=1,
+    )
+    await Server(config).serve(sockets=[sock])

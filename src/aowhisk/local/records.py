@@ -1,0 +1,104 @@
+"""The records of activations that have ended, newest first."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from aowhisk.models import JSON, Status
+
+__all__ = ["Record", "Records"]
+
+_CODES = {status: code for code, status in enumerate(Status)}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record. `document` is the JSON of GET by id; `path` is `namespace/[package/]name` of
+    the action."""
+
+    id: str
+    namespace: str
+    path: str
+    start: int
+    status: Status
+    document: dict[str, JSON]
+
+    @property
+    def response(self) -> dict[str, JSON]:
+        """Its `response`."""
+        answer: dict[str, JSON] = self.document["response"]
+        return answer
+
+    def to_summary(self) -> dict[str, JSON]:
+        """As lists without `docs` show it."""
+        full = self.document
+        kept = (
+            "namespace",
+            "name",
+            "version",
+            "publish",
+            "annotations",
+            "activationId",
+            "start",
+            "end",
+            "cause",
+        )
+        return {name: full[name] for name in kept if name in full} | {
+            "duration": full["end"] - full["start"],
+            "statusCode": _CODES[self.status],
+        }
+
+
+class Records:
+    """Keeps the newest `capacity` records."""
+
+    def __init__(self, capacity: int = 100_000) -> None:
+        self._capacity = capacity
+        self._by_id: dict[str, Record] = {}
+        self._by_start: list[tuple[int, int, str]] = []
+        self._numbers = itertools.count()
+
+    def add(self, record: Record) -> None:
+        """Store one."""
+        self._by_id[record.id] = record
+        bisect.insort(self._by_start, (record.start, next(self._numbers), record.id))
+        if len(self._by_start) > self._capacity:
+            surplus = max(1, self._capacity // 100)
+            for _, _, oldest in self._by_start[:surplus]:
+                del self._by_id[oldest]
+            del self._by_start[:surplus]
+
+    def get(self, namespace: str, activation_id: str) -> Record | None:
+        """One by its id."""
+        found = self._by_id.get(activation_id)
+        return found if found is not None and found.namespace == namespace else None
+
+    def find(
+        self,
+        namespace: str,
+        *,
+        name: str | None = None,
+        since: int | None = None,
+        upto: int | None = None,
+    ) -> Iterator[Record]:
+        """Newest first; `name` is `[package/]action`, `since` and `upto` are epoch ms and
+        inclusive."""
+        low = 0 if since is None else bisect.bisect_left(self._by_start, (since, -1, ""))
+        high = (
+            len(self._by_start)
+            if upto is None
+            else bisect.bisect_left(self._by_start, (upto + 1, -1, ""))
+        )
+        wanted = None if name is None else f"/{name}"
+        for _, _, activation_id in reversed(self._by_start[low:high]):
+            record = self._by_id[activation_id]
+            if record.namespace == namespace and (
+                wanted is None or "/" + record.path.partition("/")[2] == wanted
+            ):
+                yield record
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self._by_id[activation_id] for _, _, activation_id in self._by_start)

@@ -1,0 +1,195 @@
+"""Who may go where: paths, credentials, namespaces, and from there to the collections."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from aowhisk.local.bodies import KINDS, PYTHON_DEFAULT
+from aowhisk.local.http import (
+    ASGIReceive,
+    ASGIScope,
+    ASGISend,
+    Refusal,
+    Reply,
+    Request,
+    refused,
+    send_reply,
+)
+from aowhisk.local.invoker import User
+from aowhisk.local.limits import Limits
+from aowhisk.local.names import check_name, check_namespace
+
+__all__ = ["Collection", "Routes"]
+
+Collection: TypeAlias = Callable[[Request, User, list[str]], Awaitable[Reply]]
+
+CHALLENGE = {"www-authenticate": 'Basic realm="OpenWhisk secure realm",charset=UTF-8'}
+NO_CREDENTIALS = "The resource requires authentication, which was not supplied with the request"
+WRONG_CREDENTIALS = "The supplied authentication is invalid"
+
+
+class Routes:
+    """The ASGI 3 application. `collections` answer for one namespace each kind of thing."""
+
+    def __init__(
+        self, users: Sequence[User], limits: Limits, collections: Mapping[str, Collection]
+    ) -> None:
+        self._users = users
+        self._limits = limits
+        self._collections = collections
+        self._known: dict[bytes, User] = {}  # Authorization headers that were right
+
+    async def __call__(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
+        """Answer one connection."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            raise NotImplementedError(f"OpenWhisk speaks HTTP, not {scope['type']}")
+        request = Request(scope, receive)
+        try:
+            reply = await self._answer(request)
+            if not reply.plain and reply.status < 400 and not request.accepts_json:
+                raise Refusal(
+                    406,
+                    "Resource representation is only available with these types:\napplication/json",
+                    cors=False,
+                )
+        except Refusal as refusal:
+            reply = refused(request, refusal)
+        await send_reply(send, request, reply)
+
+    async def _answer(self, request: Request) -> Reply:
+        parts = request.parts
+        if parts[:2] != ["api", "v1"]:
+            return self._outside(request)
+        if request.method == "OPTIONS":
+            return Reply("OK", plain=True)
+        parts = parts[2:]
+        if parts in ([], [""]) and request.method == "GET":
+            return Reply(_api())
+        if not parts or parts[0] != "namespaces":
+            raise Refusal.no_route()
+        user = self._user(request)
+        if parts in (["namespaces"], ["namespaces", ""]) and request.method == "GET":
+            return Reply([user.namespace])
+        if len(parts) < 3:
+            raise Refusal.no_route()
+        return await self._inside(request, user, parts[1], parts[2], parts[3:])
+
+    async def _inside(
+        self, request: Request, user: User, namespace: str, collection: str, names: list[str]
+    ) -> Reply:
+        if namespace != "_":
+            check_namespace(namespace)
+        if collection == "limits":
+            return self._limits_of(request, user, namespace, names)
+        if collection not in self._collections:
+            raise Refusal.no_route()
+        if collection != "activations":
+            for name in names[:2]:
+                if name:
+                    check_name(name)
+            if collection == "actions" and names and names[-1] and request.method == "POST":
+                user.throttle.charge()
+        if namespace not in ("_", user.namespace):
+            return _foreign(request, namespace, collection, names)
+        return await self._collections[collection](request, user, names)
+
+    def _limits_of(self, request: Request, user: User, namespace: str, names: list[str]) -> Reply:
+        if request.method != "GET":
+            raise Refusal.no_route()
+        if names and names != [""]:
+            raise Refusal(400, "Inner entity level routes for limits are not yet implemented.")
+        if namespace not in ("_", user.namespace):
+            raise Refusal(403, _not_yours(namespace))
+        return Reply(self._limits.to_json())
+
+    def _user(self, request: Request) -> User:
+        header = request.headers.get(b"authorization", b"")
+        if known := self._known.get(header):
+            return known
+        scheme, _, code = header.partition(b" ")
+        try:
+            given = base64.b64decode(code.strip(), validate=True)
+        except ValueError:
+            given = b""
+        if scheme.lower() != b"basic" or not given:
+            raise Refusal(401, NO_CREDENTIALS, headers=CHALLENGE, cors=False)
+        for user in self._users:
+            if hmac.compare_digest(given, user.auth.encode()):
+                self._known[header] = user
+                return user
+        raise Refusal(401, WRONG_CREDENTIALS, headers=CHALLENGE, cors=False)
+
+    def _outside(self, request: Request) -> Reply:
+        if request.method == "GET" and request.parts == [""]:
+            return Reply(self._root())
+        if request.method == "GET" and request.parts == ["ping"]:
+            if not request.accepts_text:
+                text = "Resource representation is only available with these types:\ntext/plain"
+                raise Refusal(406, text, cors=False)
+            return Reply("pong", plain=True, cors=False)
+        raise Refusal(
+            405,
+            "HTTP method not allowed, supported methods: OPTIONS",
+            headers={"allow": "OPTIONS"},
+            cors=False,
+        )
+
+    def _root(self) -> dict[str, object]:
+        runtimes = [
+            {
+                "kind": kind,
+                "image": "local",
+                "deprecated": False,
+                "default": kind == PYTHON_DEFAULT,
+                "attached": False,
+                "requireMain": False,
+            }
+            for kind in KINDS
+        ]
+        return {
+            "description": "OpenWhisk",
+            "support": {
+                "github": "https://github.com/apache/openwhisk/issues",
+                "slack": "http://slack.openwhisk.org",
+            },
+            "api_paths": ["/api/v1"],
+            "limits": self._limits.to_public_json(),
+            "runtimes": {"python": runtimes},
+        }
+
+
+def _api() -> dict[str, object]:
+    return {
+        "description": "OpenWhisk API",
+        "api_version": "1.0.0",
+        "api_version_path": "v1",
+        "build": "aowhisk",
+        "buildno": "local",
+        "swagger_paths": {"ui": "/docs", "api-docs": "/api-docs"},
+    }
+
+
+def _foreign(request: Request, namespace: str, collection: str, names: list[str]) -> Reply:
+    if collection == "packages" and not names and request.method == "GET":
+        return Reply(
+            []
+        )  # of foreign packages only published ones are listed, and nobody else is here
+    raise Refusal(403, _not_yours("/".join([namespace, *filter(None, names)])))
+
+
+def _not_yours(what: str) -> str:
+    return f"The supplied authentication is not authorized to access '{what}'."
+
+
+async def _lifespan(receive: ASGIReceive, send: ASGISend) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,232 @@
+"""A laptop-sized OpenWhisk: its REST API as an ASGI application, its actions in warm worker
+processes."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from aowhisk.errors import ConfigError
+from aowhisk.local.actions import Actions
+from aowhisk.local.activations import Activations
+from aowhisk.local.container import Launch
+from aowhisk.local.faults import Fault, FaultPlan
+from aowhisk.local.functions import source_of
+from aowhisk.local.http import Refusal
+from aowhisk.local.invoker import Invoker, User
+from aowhisk.local.limits import Limits
+from aowhisk.local.packages import Packages
+from aowhisk.local.pool import Pool
+from aowhisk.local.records import Records
+from aowhisk.local.routes import Collection, Routes
+from aowhisk.local.store import Store
+from aowhisk.local.throttle import Throttle
+from aowhisk.manifest import Manifest
+from aowhisk.models import JSON, Activation
+
+__all__ = ["GUEST", "LocalOpenWhisk"]
+
+GUEST = (
+    "23bc46b1-71f6-4ed5-8c54-816aa4f8c502:"
+    "123zO3xZCLrMN6v2BKK1dXYFpXlPkccOFqm12CdAsMgRU4VrNZ9lyGVCGuMDGIwP"
+)
+"""OpenWhisk's public test credentials."""
+NAMESPACE = "guest"
+ENVIRONMENT = "aowhisk"
+_KEPT = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TMPDIR",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+)
+
+
+class LocalOpenWhisk:
+    """OpenWhisk in this process; `app` is its ASGI 3 application, to be mounted on a client or put
+    on a port.
+
+    Enter it with `async with`; activations run in its own tasks, worker processes end with it,
+    however it ends. `root` is a folder for its files; `auth` the one user's key; `init_params` go
+    into the environment of every action (such as OBJECT_STORE_URL); `containers` is how many worker
+    processes there may be, `idle` the seconds after which one that is not used goes; `clock` gives
+    epoch seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str | Path,
+        auth: str = GUEST,
+        init_params: Mapping[str, str] | None = None,
+        faults: Sequence[Fault] = (),
+        limits: Limits | None = None,
+        python: str = sys.executable,
+        containers: int = 16,
+        idle: float = 600.0,
+        api_host: str = "",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if ":" not in auth:
+            raise ConfigError("auth is not `user:secret`")
+        self.root = Path(root)
+        self.auth = auth
+        self._python = python
+        self._api_host = api_host
+        self._containers = containers
+        self._idle = idle
+        self._limits = limits or Limits()
+        self._user = User(NAMESPACE, auth, Throttle(self._limits, clock))
+        self._store = Store(clock)
+        self._records = Records()
+        self._faults = FaultPlan(faults)
+        self._pool: Pool | None = None
+        self._tasks: TaskGroup | None = None
+        self._invoker = Invoker(self._records, self._faults)
+        self._actions = Actions(
+            self._store, self._invoker, self._limits, self._faults, dict(init_params or {})
+        )
+        self._packages = Packages(self._store)
+        collections: dict[str, Collection] = {
+            "actions": self._actions,
+            "packages": self._packages,
+            "activations": Activations(self._records),
+        }
+        self.app = Routes([self._user], self._limits, collections)
+
+    async def __aenter__(self) -> Self:
+        if os.environ.get("__OW_EXECUTION_ENV") == ENVIRONMENT:
+            raise ConfigError(
+                "a local OpenWhisk cannot start inside one of its own actions; "
+                'what the script does has to stand under `if __name__ == "__main__"`'
+            )
+        await anyio.to_thread.run_sync(self._check_python)
+        self._folder = await anyio.to_thread.run_sync(self._make_folder)
+        launch = Launch(self._python, self._environ(), self._folder)
+        pool = Pool(launch, size=self._containers, idle=self._idle)
+        tasks = anyio.create_task_group()
+        await tasks.__aenter__()
+        self._pool, self._tasks = pool, tasks
+        pool.open(tasks)
+        self._invoker.open(tasks, pool)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._tasks is not None
+        assert self._pool is not None
+        self._invoker.close()
+        self._tasks.cancel_scope.cancel()
+        try:
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._pool.close()
+                await anyio.to_thread.run_sync(
+                    lambda: shutil.rmtree(self._folder, ignore_errors=True)
+                )
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """The ids of the worker processes there are now."""
+        return self._pool.pids if self._pool else []
+
+    async def deploy(self, manifest: Manifest) -> None:
+        """Create or update everything that `manifest` declares; raises ConfigError where
+        OpenWhisk would refuse it."""
+        for package in manifest.packages:
+            if package.name:
+                self._put(self._packages.put, package.name, package.to_json())
+            for action in package.actions:
+                self._put(self._actions.put, action.name, action.to_json())
+
+    async def deploy_functions(self, functions: Mapping[str, Callable[..., JSON]]) -> None:
+        """Create or update one action for each function of this process, by the name it is given
+        here.
+
+        Raises ConfigError for a function that another process could not find: a lambda, a nested
+        one, one from a prompt.
+        """
+        sources = {name: source_of(name, function) for name, function in functions.items()}
+        for name, source in sources.items():
+            package, _, _ = name.rpartition("/")
+            if package:
+                self._put(self._packages.put, package, {})
+            self._put(self._actions.put, name, {"exec": {"kind": "python:default", "code": source}})
+
+    def inject(self, fault: Fault) -> None:
+        """From now on this fault too."""
+        self._faults.add(fault)
+
+    def activations(self, action: str | None = None) -> list[Activation]:
+        """The activations that have ended, oldest first: all, or those of `action` ("name" or
+        "package/name")."""
+        return [
+            Activation.from_json(record.document)
+            for record in self._records
+            if action is None or record.path == f"{NAMESPACE}/{action}"
+        ]
+
+    def count(self, action: str | None = None) -> int:
+        """How many activations were begun: of all actions, or of `action`."""
+        return self._invoker.begun.total() if action is None else self._invoker.begun[action]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many activations were begun, by action."""
+        return Counter(self._invoker.begun)
+
+    def _put(self, put: Callable[..., object], name: str, body: Mapping[str, JSON]) -> None:
+        try:
+            put(f"{NAMESPACE}/{name}", body, overwrite=True)
+        except Refusal as refusal:
+            raise ConfigError(f"cannot deploy {name!r}: {refusal.text}") from refusal
+
+    def _check_python(self) -> None:
+        if shutil.which(self._python) is None:
+            raise ConfigError(f"there is no Python at {self._python!r} to run actions with")
+
+    def _make_folder(self) -> Path:
+        self.root.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix="containers-", dir=self.root)).resolve()
+
+    def _environ(self) -> dict[str, str]:
+        """A container's own environment: next to nothing of ours, but where Python and
+        object_store are."""
+        kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        paths = [os.environ[name] for name in ("PYTHONPATH",) if os.environ.get(name)]
+        spec = importlib.util.find_spec("object_store")
+        if spec is not None and spec.origin is not None:
+            folder = str(Path(spec.origin).resolve().parents[1])
+            if "site-packages" not in folder and folder not in os.pathsep.join(paths).split(
+                os.pathsep
+            ):
+                paths.append(folder)
+        if paths:
+            kept["PYTHONPATH"] = os.pathsep.join(paths)
+        return kept | {
+            "__OW_API_HOST": self._api_host,
+            "__OW_EXECUTION_ENV": ENVIRONMENT,
+            "__OW_PROXY_VERSION": ENVIRONMENT,
+            "__OW_WAIT_FOR_ACK": "1",
+        }

@@ -1,0 +1,78 @@
+"""Where the entities are: one space of names for each namespace."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from aowhisk.local.entities import Action, Entity, Package, Parameters, merged
+from aowhisk.local.http import Refusal
+
+__all__ = ["Store"]
+
+E = TypeVar("E", Action, Package)
+IN_ANOTHER_COLLECTION = "Resource by this name exists but is not in this collection."
+
+
+class Store:
+    """Entities by path, `namespace/[package/]name`; actions, packages (and later triggers and
+    rules) share the names. `clock` gives epoch seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._entities: dict[str, Entity] = {}
+        self._serials = itertools.count(1)
+
+    def find(self, kind: type[E], path: str) -> E | None:
+        """The entity at `path`, None where nothing is; 409 where there is another kind of thing."""
+        found = self._entities.get(path)
+        if found is None:
+            return None
+        if not isinstance(found, kind):
+            raise Refusal(409, IN_ANOTHER_COLLECTION)
+        return found
+
+    def get(self, kind: type[E], path: str) -> E:
+        """The entity at `path`; 404 where nothing is."""
+        found = self.find(kind, path)
+        if found is None:
+            raise Refusal.no_entity()
+        return found
+
+    def put(self, entity: E) -> E:
+        """Store it, with a new time and serial number."""
+        stored = replace(entity, updated=round(self._clock() * 1000), serial=next(self._serials))
+        self._entities[stored.path] = stored
+        return stored
+
+    def delete(self, path: str) -> None:
+        """Take it away."""
+        del self._entities[path]
+
+    def current(self, serial: int, path: str) -> bool:
+        """Whether the writing `serial` of `path` is what is there now."""
+        found = self._entities.get(path)
+        return found is not None and found.serial == serial
+
+    def all(self, kind: type[E], namespace: str) -> list[E]:
+        """Everything of a kind in the namespace or in one package (`namespace/package`), newest
+        first."""
+        inside = namespace + "/"
+        found = [
+            entity
+            for entity in self._entities.values()
+            if isinstance(entity, kind) and (entity.namespace + "/").startswith(inside)
+        ]
+        return sorted(found, key=lambda entity: (entity.updated, entity.serial), reverse=True)
+
+    def package_of(self, path: str) -> tuple[Package, Parameters]:
+        """The package that `path` means, through its binding, and the parameters that it gives
+        its actions."""
+        package = self.get(Package, path)
+        if package.binding is None:
+            return package, package.parameters
+        bound = self.get(Package, package.binding.path)
+        return bound, merged(bound.parameters, package.parameters)

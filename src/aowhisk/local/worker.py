@@ -1,0 +1,156 @@
+"""The process inside a "container": loads one action and runs its activations one after the other.
+
+Started by file path with a Python that need not know aowhisk: standard library only, also on Python
+3.10. It does what OpenWhisk's action proxy and its `launcher.py` do. Requests and answers are lines
+on file descriptor argv[1], so that an action may print as it likes: {"init": {...}} is answered
+with {"ok": true} or {"error": text}; a run with the peak memory in bytes, a blank, and the JSON of
+the result. argv[2] is a pipe on which nothing is ever written: when the server dies, however it
+dies, the kernel sends SIGIO to this whole process group and ends it.
+"""
+
+import base64
+import fcntl
+import io
+import json
+import os
+import resource
+import signal
+import sys
+import traceback
+import zipfile
+from io import TextIOWrapper
+
+TYPE_CHECKING = False  # typing itself is not imported: a cold start is what people wait for
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+NO_BINARY = "The action failed to generate or locate a binary. See logs for details."
+NO_START = "Cannot start action. Check logs for details."
+NO_CODE = "Missing main/no code to execute."
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+def end_with_the_server(lifeline: int) -> None:
+    """Let the kernel end this process group when the other end of the pipe is closed."""
+    os.set_inheritable(lifeline, False)
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpid())
+    flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC | os.O_NONBLOCK)
+    try:
+        if os.read(lifeline, 1) == b"":  # it died before the kernel was told
+            sys.exit(1)
+    except BlockingIOError:
+        pass
+
+
+def place(code: str, binary: bool) -> "str | None":
+    """Put the code into this container's folder as main__.py; the text of a problem, None if
+    there is none."""
+    if not code:
+        return NO_CODE
+    if not binary:
+        with open("main__.py", "w", encoding="utf-8") as file:
+            file.write(code)
+        return None
+    try:
+        with zipfile.ZipFile(io.BytesIO(base64.b64decode(code))) as archive:
+            archive.extractall(".")
+    except (ValueError, zipfile.BadZipFile):
+        traceback.print_exc()
+        return NO_BINARY
+    if not os.path.exists("__main__.py"):
+        sys.stderr.write("Zip file does not include '__main__.py'.\n")
+        return NO_BINARY
+    os.replace("__main__.py", "main__.py")
+    return None
+
+
+def activate_virtualenv() -> "str | None":
+    """Use the folder virtualenv/ of a zip, if there is one; the text of a problem."""
+    script = os.path.abspath("virtualenv/bin/activate_this.py")
+    if not os.path.isdir("virtualenv"):
+        return None
+    if not os.path.exists(script):
+        return "Invalid virtualenv. Zip file does not include 'activate_this.py'."
+    with open(script) as file:
+        exec(compile(file.read(), script, "exec"), {"__file__": script})
+    return None
+
+
+def load(init: "dict[str, Any]") -> "tuple[Callable[[Any], Any] | None, str | None]":
+    """Load the action: (its function, None) or (None, the text of the problem)."""
+    problem = place(init["code"], init["binary"])
+    if problem:
+        return None, problem
+    try:
+        with open("main__.py", "rb") as file:
+            compile(file.read(), os.path.abspath("main__.py"), "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        traceback.print_exc(limit=0)
+        return None, NO_BINARY
+    try:
+        problem = activate_virtualenv()
+        if problem:
+            sys.stderr.write(problem + "\n")
+            return None, NO_START
+        import main__  # type: ignore[import-not-found]  # what `place` has written
+
+        return getattr(main__, init["main"]), None
+    except BaseException:  # noqa: BLE001  (sys.exit while importing, too)
+        traceback.print_exc()
+        return None, NO_START
+
+
+def run(function: "Callable[[Any], Any]", request: "dict[str, Any]") -> bytes:
+    """One activation: the bytes of its answer. What json.dumps cannot write ends the process, as
+    in OpenWhisk."""
+    for key, value in request.items():
+        if key != "value":
+            os.environ["__OW_" + key.upper()] = value
+    try:
+        result = function(request["value"])
+    except Exception as error:  # noqa: BLE001  (an action may raise anything)
+        sys.stderr.write(traceback.format_exc() + "\n")
+        result = {"error": str(error)}
+    return json.dumps(result, ensure_ascii=False).encode("utf-8")
+
+
+def peak(before: int) -> int:
+    """The peak of resident memory in bytes, 0 while it is what was inherited from the server's
+    fork."""
+    now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return now * RSS_UNIT if now > before else 0
+
+
+def main() -> None:
+    """Serve until the server is gone."""
+    channel = int(sys.argv[1])
+    os.set_inheritable(channel, False)
+    end_with_the_server(int(sys.argv[2]))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sys.argv[:] = ["main__.py"]
+    sys.path[0] = os.getcwd()  # not the folder of this file
+    stdout, stderr = sys.stdout, sys.stderr
+    if isinstance(stdout, TextIOWrapper):
+        stdout.reconfigure(line_buffering=True, write_through=False)
+    function = None
+    with os.fdopen(channel, "rb") as requests, os.fdopen(os.dup(channel), "wb") as answers:
+        for line in requests:
+            request = json.loads(line)
+            if "init" in request:
+                os.environ.update(request["init"]["env"])
+                function, problem = load(request["init"])
+                answer = json.dumps({"error": problem} if problem else {"ok": True}).encode()
+            else:
+                assert function is not None
+                answer = run(function, request)
+            stdout.flush()
+            stderr.flush()
+            answers.write(b"%d %s\n" % (peak(before), answer))
+            answers.flush()
+
+
+if __name__ == "__main__":
+    main()
