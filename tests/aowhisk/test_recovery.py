@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aowhisk.errors import ConfigError, RecoveryFailed
 from aowhisk.lineage import CallRecord, CallRef, Lineage
-from aowhisk.recovery import Need, Plan, RecoveryPolicy, Seen, plan
+from aowhisk.recovery import Need, Plan, RecoveryPolicy, Seen, Step, plan
 from object_store.wire import IORecord
 
 RUN = "r1"
@@ -408,6 +408,18 @@ def test_a_writer_that_rewrites_everything_is_followed_by_the_later_writers() ->
     assert world.saw[ref("r"), "b/y"] == "r1/w"
 
 
+def test_a_version_that_such_a_writer_will_destroy_is_not_relied_on() -> None:
+    world = World()
+    world.call("v", "", "x y", declared_writes=("b/x", "b/y"), protocol=False)
+    world.call("between", "", "y")
+    world.call("r", "y x", "z")
+    world.call("last", "", "y")
+    world.lose("x z")
+    assert calls(world.recover("z")) == ["v", "between", "r", "last"]
+    assert world.saw[ref("r"), "b/y"] == "r1/between"
+    assert world.store["b/y"].etag == "r1/last:b/y"
+
+
 def test_what_such_a_writer_would_destroy_for_good_is_left_alone() -> None:
     world = World()
     world.call("v", "", "x y", declared_writes=("b/x", "b/y"), protocol=False)
@@ -788,3 +800,34 @@ def test_with_many_writers_the_newest_version_comes_back_and_nothing_is_read_too
         if call in ran:
             assert order[key].index(writer) >= order[key].index(before[call, key])
     assert not world.plan(wanted)
+
+
+@given(histories(), st.data())
+@settings(max_examples=300)
+def test_with_many_writers_no_step_can_be_left_out(world: World, data: st.DataObject) -> None:
+    known = sorted(key[2:] for key in world.store)
+    newest = {key: there.etag for key, there in world.store.items()}
+    world.lose(" ".join(data.draw(st.sets(st.sampled_from(known)))))
+    wanted = keys(" ".join(data.draw(st.sets(st.sampled_from(known), min_size=1))))
+    good = {key: newest[key] for key in {*wanted, *world.store}}
+    made = world.plan(wanted)
+    assume(all(step.call.ownership == "last" for step in made.steps))
+    assert does(world, made.steps, good)
+    for at in range(len(made.steps)):
+        assert not does(world, made.steps[:at] + made.steps[at + 1 :], good)
+
+
+def does(world: World, steps: tuple[Step, ...], good: Mapping[str, str | None]) -> bool:
+    """Whether the steps bring the good versions about, none of them reading too old a one."""
+    store = {key: there.etag for key, there in world.store.items()}
+    for step in steps:
+        call, reads, writes = world.calls[step.call.ref]
+        for key in reads:
+            order = [str(writer) for writer in world.lineage.writers(key)]
+            writer = (store.get(key) or "").partition(":")[0]
+            if not writer or order.index(writer) < order.index(world.saw[call.ref, key]):
+                return False
+        store.update(
+            (key, f"{call.ref}:{key}") for key in (step.restore if call.protocol else writes)
+        )
+    return all(store.get(key) == etag for key, etag in good.items())
