@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 import anyio.to_thread
 
 from aowhisk.client.actions import Actions
-from aowhisk.client.activations import Activations, intervals
+from aowhisk.client.activations import ActivationPage, Activations, intervals
 from aowhisk.client.address import base_url, proxy_for, tls_context
 from aowhisk.client.collections import LimitsResource, Namespaces, Packages, Rules, Triggers
 from aowhisk.client.connection import Connection
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Action",
     "ActionLimits",
+    "ActivationPage",
     "Client",
     "Code",
     "Limits",
@@ -109,6 +110,11 @@ class Client:
             ca_bundle=settings.ca_bundle,
             insecure=settings.insecure,
         )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was entered and not left."""
+        return self._connection.transport is not None
 
     def __repr__(self) -> str:
         return f"Client({self.base!r}, namespace={self.namespace!r})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from aowhisk.client.paging import page, pages_by_time
 from aowhisk.errors import NotFound, OpenWhiskError
 from aowhisk.models import JSON, Activation, to_ms
 
-__all__ = ["Activations", "intervals"]
+__all__ = ["ActivationPage", "Activations", "intervals"]
 
 FIRST = 0.1
 LONGEST = 5.0
@@ -28,6 +29,15 @@ def intervals(draw: Callable[[], float] = random.random) -> Iterator[float]:
     while True:
         yield step * (0.5 + draw() / 2)
         step = min(step * 1.6, LONGEST)
+
+
+@dataclass(frozen=True, slots=True)
+class ActivationPage:
+    """One request's worth of activations, newest first; `size` is the bytes of the answer."""
+
+    activations: tuple[Activation, ...]
+    is_last: bool
+    size: int
 
 
 class Activations:
@@ -42,16 +52,21 @@ class Activations:
 
     async def get(self, activation_id: str) -> Activation:
         """The whole record."""
-        return Activation.from_json(await self._get(activation_id))
+        return (await self.sized(activation_id))[0]
+
+    async def sized(self, activation_id: str) -> tuple[Activation, int]:
+        """The whole record, and how many bytes of JSON it is."""
+        data, size = await self._get(activation_id)
+        return Activation.from_json(data), size
 
     async def result(self, activation_id: str) -> JSON:
         """What it returned, or `{"error": ...}`."""
-        data = await self._get(activation_id, "/result")
+        data, _ = await self._get(activation_id, "/result")
         return data.get("result")
 
     async def logs(self, activation_id: str) -> tuple[str, ...]:
         """Its log lines; of a sequence the ids of its parts."""
-        data = await self._get(activation_id, "/logs")
+        data, _ = await self._get(activation_id, "/logs")
         return tuple(data.get("logs") or ())
 
     async def wait(
@@ -113,23 +128,23 @@ class Activations:
         upto: datetime | None = None,
         docs: bool = False,
         skip: int = 0,
-    ) -> tuple[tuple[Activation, ...], bool]:
-        """One request's worth of `list`, and whether there may be more behind it."""
-        rows, asked = await page(
+    ) -> ActivationPage:
+        """One request's worth of `list`."""
+        got = await page(
             self._connection,
             self._path,
             {**_query(name, since, upto, docs=docs), "skip": skip},
             size=self._connection.page_size,
             about="the list of activations",
         )
-        return tuple(map(Activation.from_json, rows)), len(rows) >= asked
+        return ActivationPage(tuple(map(Activation.from_json, got.rows)), got.is_last, got.size)
 
     @property
     def _path(self) -> str:
         return collection_path("activations", self._connection.namespace)
 
-    async def _get(self, activation_id: str, part: str = "") -> Any:
-        return await self._connection.request(
+    async def _get(self, activation_id: str, part: str = "") -> tuple[Any, int]:
+        return await self._connection.sized(
             "GET",
             f"{self._path}/{activation_path(activation_id)}{part}",
             about=f"activation '{activation_id}'",

@@ -61,6 +61,22 @@ class Connection:
         body: bytes | None = None,
     ) -> Any:
         """Send one request and give the JSON of its answer, None where that has none."""
+        value, _ = await self.sized(
+            method, path, about=about, missing=missing, query=query, body=body
+        )
+        return value
+
+    async def sized(
+        self,
+        method: str,
+        path: str,
+        *,
+        about: str,
+        missing: str = "",
+        query: Mapping[str, str | int] | None = None,
+        body: bytes | None = None,
+    ) -> tuple[Any, int]:
+        """As `request`, with the bytes of the answer's body."""
         target = f"{path}?{urlencode(query)}" if query else path
         reply = await self.send(method, target, body=body)
         label = f"{method} /api/v1{path}"
@@ -76,7 +92,7 @@ class Connection:
                 status=reply.status,
                 accepted=None,
             )
-        return value
+        return value, len(reply.body)
 
     async def send(
         self, method: str, target: str, *, body: bytes | None = None, read_timeout: float = READ

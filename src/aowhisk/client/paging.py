@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aowhisk.client.connection import Connection
 from aowhisk.client.faults import page_limit
 from aowhisk.errors import Rejected
 
-__all__ = ["page", "pages_by_skip", "pages_by_time"]
+__all__ = ["Page", "page", "pages_by_skip", "pages_by_time"]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer to a list request.
+
+    `asked` is how many rows were asked for, `size` the bytes of the answer.
+    """
+
+    rows: list[dict[str, Any]]
+    asked: int
+    size: int
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the list ends here."""
+        return len(self.rows) < self.asked
 
 
 async def page(
     connection: Connection, path: str, query: Mapping[str, str | int], *, size: int, about: str
-) -> tuple[list[dict[str, Any]], int]:
-    """One page of at most `size` rows, and the size that was really asked for.
+) -> Page:
+    """One page of at most `size` rows.
 
     Some providers allow less than OpenWhisk's 200 rows: their refusal says how many, and from then
     on the connection keeps to it.
@@ -23,7 +41,7 @@ async def page(
     while True:
         asked = min(size, connection.page_size)
         try:
-            rows = await connection.request(
+            rows, bytes_ = await connection.sized(
                 "GET", path, about=about, query={**query, "limit": asked}
             )
         except Rejected as error:
@@ -32,7 +50,7 @@ async def page(
                 raise
             connection.page_size = min(connection.page_size, allowed)
             continue
-        return rows, asked
+        return Page(rows, asked, bytes_)
 
 
 async def pages_by_skip(
@@ -42,14 +60,14 @@ async def pages_by_skip(
     seen: set[str] = set()
     while limit is None or len(seen) < limit:
         size = connection.page_size if limit is None else limit - len(seen)
-        rows, asked = await page(connection, path, {"skip": skip}, size=size, about=about)
-        for row in rows:
+        got = await page(connection, path, {"skip": skip}, size=size, about=about)
+        for row in got.rows:
             key = f"{row.get('namespace')}/{row.get('name')}"
             if key not in seen:
                 seen.add(key)
                 yield row
-        skip += len(rows)
-        if len(rows) < asked:
+        skip += len(got.rows)
+        if got.is_last:
             return
 
 
@@ -72,17 +90,17 @@ async def pages_by_time(
     given = 0
     while limit is None or given < limit:
         size = connection.page_size if limit is None else limit - given + len(edge)
-        rows, asked = await page(connection, path, {**query, "skip": skip}, size=size, about=about)
-        for row in rows:
+        got = await page(connection, path, {**query, "skip": skip}, size=size, about=about)
+        for row in got.rows:
             if row["activationId"] not in edge and (limit is None or given < limit):
                 given += 1
                 yield row
-        if len(rows) < asked:
+        if got.is_last:
             return
-        oldest = min(int(row["start"]) for row in rows)
+        oldest = min(int(row["start"]) for row in got.rows)
         if oldest == query.get("upto"):  # one millisecond holds more than a page
-            skip += len(rows)
+            skip += len(got.rows)
         else:
             skip, edge = 0, set()
             query["upto"] = oldest
-        edge |= {row["activationId"] for row in rows if row["start"] == oldest}
+        edge |= {row["activationId"] for row in got.rows if row["start"] == oldest}
