@@ -444,6 +444,16 @@ def test_a_writer_in_flight_is_joined_and_not_asked_for_its_inputs() -> None:
     assert "wait for r1/c2" in made.describe()
 
 
+def test_what_runs_already_waits_for_nothing() -> None:
+    world = two_writers(ownership="shared")
+    world.lose("k")
+    made = world.plan("k", in_flight={ref("w2")})
+    assert [(s.call.ref.call, s.join, s.after) for s in made.steps] == [
+        ("w1", False, ()),
+        ("w2", True, ()),
+    ]
+
+
 def test_the_writer_of_an_earlier_run_is_looked_up_once() -> None:
     world = World()
     old = World(store=world.store)

@@ -51,6 +51,9 @@ def edges(drafts: Mapping[CallRef, Draft], view: View) -> tuple[Edges, Edges]:
                 must[ref].add(line[at - 1][1])
             if at < len(line) and line[at][1] != ref:
                 better[line[at][1]].add(ref)
+    for ref, draft in drafts.items():
+        if draft.join:  # it runs already
+            must[ref], better[ref] = set(), set()
     return must, better
 
 
