@@ -408,6 +408,16 @@ def test_a_writer_that_rewrites_everything_is_followed_by_the_later_writers() ->
     assert world.saw[ref("r"), "b/y"] == "r1/w"
 
 
+def test_such_a_writer_is_followed_only_if_there_is_something_to_destroy() -> None:
+    world = World()
+    world.call("v", "", "k", declared_writes=("b/k",), protocol=False)
+    fields = {"declared_reads": ("b/k",), "declared_writes": ("b/k", "b/x"), "protocol": False}
+    world.call("w", "k", "k x", **fields)
+    world.call("last", "", "k")
+    world.lose("k x")
+    assert calls(world.plan("x")) == ["v", "w"]
+
+
 def test_a_version_that_such_a_writer_will_destroy_is_not_relied_on() -> None:
     world = World()
     world.call("v", "", "x y", declared_writes=("b/x", "b/y"), protocol=False)

@@ -182,7 +182,8 @@ class _Walk:
             raise self._over_budget("depth", key)
 
     def _clobber(self, ref: CallRef, key: str, level: int) -> None:
-        """The call will write the key again, asked to or not: whoever wrote it later follows."""
+        """The call will write the key again, asked to or not: if the newest version is there, its
+        writer follows."""
         owner = self.view.owner(key)
         if owner == ref:
             return
@@ -193,10 +194,9 @@ class _Walk:
             return
         if standing is Standing.FOREIGN:
             raise self._overwritten(want)
-        follow = standing is Standing.PRESENT or self.view.is_clobbered(key)
         self.view.clobber(key, self.view.ranks(key)[ref])
         self._queue.extend(self._relied.pop(key, ()))
-        if follow:
+        if standing is Standing.PRESENT:
             self._queue.append(want)
 
     def _inputs(self, ref: CallRef, level: int) -> list[Want]:
