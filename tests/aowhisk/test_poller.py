@@ -278,12 +278,12 @@ async def test_a_cluster_whose_clock_is_wrong_is_asked_by_id() -> None:
     assert max(at for _, at in got.values()) < 65
 
 
-async def test_ten_thousand_do_not_flood_the_server() -> None:
+async def test_thousands_do_not_flood_the_server() -> None:
     platform = Platform()
-    ids = [platform.add(n, ends=60) for n in range(10_000)]
+    ids = [platform.add(n, ends=60) for n in range(4000)]
     poller, got = await wait_for(platform, ids, expected=30)
     assert all(record is not None for record, _ in got.values())
-    assert poller.polls + poller.lists < 2500
+    assert poller.polls + poller.lists < 1000
 
 
 async def test_a_cancelled_waiter_leaves_nothing_and_the_others_go_on() -> None:
