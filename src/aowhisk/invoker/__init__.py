@@ -32,7 +32,7 @@ from aowhisk.models import JSON, Accepted, Activation, from_ms
 from aowhisk.poller import Poller
 from object_store import StoreError
 
-__all__ = ["Attempt", "AttemptEnd", "Catalog", "Gate", "Invoker", "Patience", "Protocol"]
+__all__ = ["Attempt", "AttemptEnd", "Catalog", "Gate", "Invoker", "Patience", "Protocol", "intent"]
 
 _SKEW = 120.0  # seconds by which OpenWhisk's clock may be behind ours
 
@@ -94,7 +94,7 @@ class Invoker:
         leave = Pass(self._gate)
         await leave.take(lambda wait: self._held(attempt, wait))
         try:
-            await self._recorder.commit(_intent(attempt))
+            await self._recorder.commit(intent(attempt))
             return await self._send_and_wait(attempt, params, facts, leave)
         finally:
             leave.give_back()
@@ -234,7 +234,8 @@ class Invoker:
         )
 
 
-def _intent(attempt: Attempt) -> events.Intended:
+def intent(attempt: Attempt) -> events.Intended:
+    """The event that must be durable before the attempt is sent."""
     record = attempt.record
     return events.Intended(
         run=attempt.run,

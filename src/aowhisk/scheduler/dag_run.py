@@ -96,9 +96,8 @@ class DagRun:
     def begin(self, engine: Engine) -> None:
         """Start what waits for nothing."""
         self.engine = engine
-        for node in self._nodes.values():
-            if node.waits == 0:
-                self._start(node)
+        for node in [node for node in self._nodes.values() if node.waits == 0]:
+            self._start(node)
         if not self._nodes:
             self._over()
 

@@ -118,29 +118,38 @@ class Engine:
             self._pump()
 
     def _pump(self) -> None:
-        if self._group is None:
-            return
-        while self._busy < self.concurrency and (taken := self._queue.pop()) is not None:
+        """Fill the free slots."""
+        while self._group is not None and self._busy < self.concurrency:
+            taken = self._next()
+            if taken is None:
+                return
             self._busy += 1
             self._group.start_soon(self._work, *taken)
 
-    async def _work(self, item: Job | Source, limits: tuple[Limit, ...]) -> None:
+    async def _work(self, job: Job, limits: tuple[Limit, ...]) -> None:
         """Hold one slot: attempt what is most urgent until nothing is ready."""
+        taken: tuple[Job, tuple[Limit, ...]] | None = (job, limits)
         try:
-            while True:
-                job = item if isinstance(item, Job) else self._draw(item, limits)
+            while taken is not None:
+                job, limits = taken
                 try:
-                    if job is not None:
-                        await self._attempt(job)
+                    await self._attempt(job)
                 finally:
                     self._queue.done(limits)
-                self._pump()
-                taken = self._queue.pop()
-                if taken is None:
-                    return
-                item, limits = taken
+                taken = self._next()
         finally:
             self._busy -= 1
+        self._pump()
+
+    def _next(self) -> tuple[Job, tuple[Limit, ...]] | None:
+        """The most urgent job that may go."""
+        while (popped := self._queue.pop()) is not None:
+            item, limits = popped
+            job = item if isinstance(item, Job) else self._draw(item, limits)
+            if job is not None:
+                return job, limits
+            self._queue.done(limits)
+        return None
 
     def _draw(self, source: Source, limits: tuple[Limit, ...]) -> Job | None:
         job = source.take()
@@ -387,6 +396,8 @@ class Engine:
         self._open.discard(job)
         error = outcome.error if isinstance(outcome, Failed) else None
         broken = isinstance(outcome, Abandoned)
+        if job.is_repair and error is None:
+            self.recovery.flights.note_repair(job.ref)
         self.recovery.flights.land(job.flight, error, broken=broken)
         job.ended(job, outcome)
         self._tell_progress()

@@ -47,6 +47,18 @@ class Flights:
     def __init__(self) -> None:
         self._open: dict[CallRef, Flight] = {}
         self._waits: dict[CallRef, dict[CallRef, int]] = {}
+        self._repairs: dict[CallRef, int] = {}
+        self.clock = 0
+        """Grows with every repair that lands."""
+
+    def note_repair(self, ref: CallRef) -> None:
+        """The call was run again and has written its objects, in whatever run."""
+        self.clock += 1
+        self._repairs[ref] = self.clock
+
+    def repaired_since(self, ref: CallRef, mark: int) -> bool:
+        """Whether the call was run again after `clock` stood at `mark`."""
+        return self._repairs.get(ref, 0) > mark
 
     @property
     def refs(self) -> KeysView[CallRef]:

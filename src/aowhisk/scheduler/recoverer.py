@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import anyio
 
@@ -22,6 +23,13 @@ __all__ = ["Recoverer", "Recovery", "known_reads", "plan_for"]
 
 _STALE_ROUNDS = 100
 _STORES_DIFFER = 2  # times that an object is missing for the action and there for us
+
+
+class _Mark(NamedTuple):
+    """When an object was looked for, by two clocks."""
+
+    lineage: int
+    flights: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +128,7 @@ class Recoverer:
     async def plan(self, wanted: Sequence[str], *, missing: Sequence[str] = ()) -> Plan:
         """What has to run again for `wanted` to be there; nothing is run. Raises RecoveryFailed."""
         seen: dict[str, Seen] = {}
-        marks: dict[str, int] = {}
+        marks: dict[str, _Mark] = {}
         looked_up: set[str] = set()
         lookahead = 16
         if self._prober is None:
@@ -138,24 +146,38 @@ class Recoverer:
                 probing=self._prober is not None,
             )
             if isinstance(answer, Plan):
-                stale = [k for k in answer.lost if self._rewritten(k, marks.get(k))]
+                stale = self._stale(answer, marks)
                 if not stale:
                     return answer
                 for key in stale:
-                    del seen[key]
+                    seen.pop(key, None)
+                    marks.pop(key, None)
             else:
                 await self._find_out(answer, seen, marks, looked_up)
                 lookahead *= 2
         raise AssertionError("the planner never came to an end")
 
-    def _rewritten(self, key: str, mark: int | None) -> bool:
-        return mark is not None and self._lineage.wrote_since(key, mark)
+    def _stale(self, planned: Plan, marks: dict[str, _Mark]) -> list[str]:
+        """The lost keys that were written again since we looked: by this run, or, as far as writers
+        in the plan go, by any."""
+        found = [
+            key
+            for key in planned.lost
+            if key in marks and self._lineage.wrote_since(key, marks[key].lineage)
+        ]
+        for step in planned.steps:
+            found += [
+                key
+                for key in step.restore
+                if key in marks and self._flights.repaired_since(step.call.ref, marks[key].flights)
+            ]
+        return found
 
     async def _find_out(
-        self, need: Need, seen: dict[str, Seen], marks: dict[str, int], looked_up: set[str]
+        self, need: Need, seen: dict[str, Seen], marks: dict[str, _Mark], looked_up: set[str]
     ) -> None:
         if need.probe and self._prober is not None:
-            mark = self._lineage.clock
+            mark = _Mark(self._lineage.clock, self._flights.clock)
             seen.update(await self._prober.look(need.probe))
             marks.update(dict.fromkeys(need.probe, mark))
         for key in need.look_up:
