@@ -415,7 +415,9 @@ def test_such_a_writer_is_followed_only_if_there_is_something_to_destroy() -> No
     world.call("w", "k", "k x", **fields)
     world.call("last", "", "k")
     world.lose("k x")
-    assert calls(world.plan("x")) == ["v", "w"]
+    made = world.plan("x")
+    assert calls(made) == ["v", "w"]
+    assert set(made.lost) == {"b/x", "b/k"}
 
 
 def test_a_version_that_such_a_writer_will_destroy_is_not_relied_on() -> None:

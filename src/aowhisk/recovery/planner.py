@@ -14,6 +14,7 @@ from aowhisk.recovery.view import Standing, View, Want
 __all__ = ["plan"]
 
 _DEFAULT = RecoveryPolicy()
+_GONE = Seen(None)
 
 
 def plan(
@@ -138,7 +139,7 @@ class _Walk:
     def _replace(self, want: Want) -> None:
         """The object is lost: those who wrote it have to run."""
         key = want.key
-        if not self.view.is_clobbered(key):
+        if self.view.seen.get(key, _GONE) == _GONE or not self.view.is_clobbered(key):
             self._lost[key] = None
         if want.writer is None:
             if key in self.view.looked_up:
