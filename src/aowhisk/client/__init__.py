@@ -18,12 +18,12 @@ import anyio.to_thread
 from aowhisk.client.actions import Actions
 from aowhisk.client.activations import ActivationPage, Activations, intervals
 from aowhisk.client.address import base_url, proxy_for, tls_context
+from aowhisk.client.code import Code
 from aowhisk.client.collections import LimitsResource, Namespaces, Packages, Rules, Triggers
 from aowhisk.client.connection import Connection
 from aowhisk.client.entity import (
     Action,
     ActionLimits,
-    Code,
     Limits,
     Package,
     Rule,

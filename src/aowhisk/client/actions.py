@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from aowhisk.client.code import Code
 from aowhisk.client.connection import ACTIVATION_HEADER, READ, Connection, to_bytes
 from aowhisk.client.entity import (
     Action,
     ActionLimits,
-    Code,
     annotations_to_json,
     parameters_to_json,
 )
@@ -19,17 +18,13 @@ from aowhisk.client.faults import fault, value_of
 from aowhisk.client.names import Name, collection_path, parse
 from aowhisk.client.paging import pages_by_skip
 from aowhisk.client.transport import Reply
-from aowhisk.errors import Rejected, ServerFault, TooLarge, Unreachable
+from aowhisk.errors import ServerFault, TooLarge, Unreachable
 from aowhisk.models import JSON, Accepted, Activation, Status
 
 __all__ = ["Actions"]
 
-CODE_LIMIT = 48 * 1024 * 1024  # characters as sent, that is base64 for a zip (ENT/Exec.scala)
 LONGEST_WAIT = 60.0
 _MARGIN = 15.0  # seconds beyond the server's own wait
-_BASE64 = re.compile(  # what ENT/Exec.scala takes for binary, after trimming
-    r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})"
-)
 
 
 class Actions:
@@ -99,8 +94,8 @@ class Actions:
             code = Code.source(code)
         body: dict[str, JSON] = {}
         if code is not None:
-            _check(code, entity)
-            body["exec"] = _exec(code, self._connection.namespace)
+            code.check(str(entity))
+            body["exec"] = code.to_json(self._connection.namespace)
         if parameters is not None or init_parameters is not None:
             body["parameters"] = parameters_to_json(parameters, init_parameters)
         if annotations is not None:
@@ -205,31 +200,3 @@ def _outcome(reply: Reply, name: Name, request: str, namespace: str) -> Activati
         status=reply.status,
         accepted=None,
     )
-
-
-def _check(code: Code, name: Name) -> None:
-    text = code.text or ""
-    request = f"PUT actions/{name}"
-    if len(text) > CODE_LIMIT:
-        grown = " (a third more than the zip: it travels as base64)" if code.binary else ""
-        raise TooLarge(
-            f"the code of action '{name}' is {len(text)} characters{grown}, over OpenWhisk's "
-            f"{CODE_LIMIT}; move libraries into an image. Nothing was sent",
-            request=request,
-        )
-    if text and not code.binary and _BASE64.fullmatch(text.strip()):
-        raise Rejected(
-            f"the source of action '{name}' would be taken for a zip: it consists of base64 "
-            "characters only; add a comment line. Nothing was sent",
-            request=request,
-        )
-
-
-def _exec(code: Code, namespace: str) -> dict[str, JSON]:
-    out = code.to_json()
-    if code.components:
-        out["components"] = [
-            parse(part, kind="action", packaged=True).qualified(namespace)
-            for part in code.components
-        ]
-    return out

@@ -6,7 +6,6 @@ lost. Values that may hold secrets (parameters, code) are kept out of reprs.
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,12 +13,12 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
+from aowhisk.client.code import Code
 from aowhisk.models import JSON, from_ms
 
 __all__ = [
     "Action",
     "ActionLimits",
-    "Code",
     "Limits",
     "Package",
     "Rule",
@@ -30,64 +29,6 @@ __all__ = [
 ]
 
 _UNITS = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """What an action runs; build it with `source`, `archive`, `image` or `sequence`.
-
-    `python:default` is the one Python kind that every OpenWhisk has: `python:3` is gone from 2.0
-    on and the only one before.
-    """
-
-    kind: str = "python:default"
-    text: str | None = field(default=None, repr=False)
-    main: str | None = None
-    container: str | None = None
-    components: tuple[str, ...] = ()
-    binary: bool = False
-
-    @classmethod
-    def source(cls, text: str, *, kind: str = "python:default", main: str | None = None) -> Code:
-        """One source file."""
-        return cls(kind, text, main)
-
-    @classmethod
-    def archive(cls, data: bytes, *, kind: str = "python:default", main: str | None = None) -> Code:
-        """The bytes of a zip; for Python with a `__main__.py` at its root."""
-        # in one line: base64 with line breaks would be taken for source
-        return cls(kind, base64.b64encode(data).decode("ascii"), main, binary=True)
-
-    @classmethod
-    def image(cls, container: str, *, text: str | None = None, main: str | None = None) -> Code:
-        """A container image, with or without a source for it."""
-        return cls("blackbox", text, main, container)
-
-    @classmethod
-    def sequence(cls, *components: str) -> Code:
-        """Actions run one after the other, each given the result of the one before."""
-        return cls("sequence", components=components)
-
-    def to_json(self) -> dict[str, JSON]:
-        """The `exec` of a PUT."""
-        given = {"code": self.text, "main": self.main, "image": self.container}
-        out: dict[str, JSON] = {"kind": self.kind}
-        out.update({key: value for key, value in given.items() if value is not None})
-        if self.components:
-            out["components"] = list(self.components)
-        return out
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Code:
-        """Read an `exec`; in lists it has no kind and no code."""
-        return cls(
-            kind=str(data.get("kind", "")),
-            text=data.get("code"),
-            main=data.get("main"),
-            container=data.get("image"),
-            components=tuple(data.get("components") or ()),
-            binary=bool(data.get("binary", False)),
-        )
 
 
 @dataclass(frozen=True, slots=True)
