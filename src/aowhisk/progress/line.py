@@ -41,7 +41,7 @@ class Progress:
         self,
         console: Console | None = None,
         *,
-        interval: float = 5.0,
+        interval: float = 2.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._console = Console(stderr=True) if console is None else console
@@ -84,6 +84,7 @@ class Progress:
         tally.add(event)
         remark = _remark(event, tally)
         if remark is not None:
+            self._printed = self._clock()
             self._console.print(escape(remark), highlight=False, soft_wrap=True)
         elif isinstance(event, Ended) and self._live is None:
             self._now_and_then()
