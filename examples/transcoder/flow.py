@@ -61,7 +61,9 @@ async def transcode(options: argparse.Namespace) -> Path:
 
 def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line; says what is wrong with it and exits with 2."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Make a film smaller, in pieces, on the OpenWhisk inside aowhisk."
+    )
     add = parser.add_argument
     add("video", nargs="?", type=Path, metavar="VIDEO", help="a film; the default is a short clip")
     add("--chunks", type=int, default=5, help="pieces of picture to cut it into (%(default)s)")
