@@ -101,7 +101,8 @@ def _kind(kind: str) -> str:
     if not _PYTHON.fullmatch(kind):
         valid = ", ".join(f"'{one}'" for one in KINDS)
         raise Refusal.malformed(
-            f"The specified runtime '{kind}' is not supported by this platform. Valid values are: {valid}."
+            f"The specified runtime '{kind}' is not supported by this platform. "
+            f"Valid values are: {valid}."
         )
     return kind
 

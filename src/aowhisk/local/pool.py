@@ -75,10 +75,9 @@ class Pool:
 
     async def lease(self, key: Hashable) -> Container | None:
         """A warm container of `key`; or None, which is leave to `start` one. Waits for its turn."""
-        self._work.set()
         if kin := self._idle.get(key):
             container = kin.pop()
-            self._busy.add(container)
+            self._use(container)
             return container
         if not self._waiting and (self._count < self._size or self._evict()):
             self._take(key)
@@ -96,7 +95,7 @@ class Pool:
         """The container that `lease` gave leave to start."""
         self._number += 1
         container = Container(key, self._number, self._launch, memory_limit=memory_limit)
-        self._busy.add(container)
+        self._use(container)
         return container
 
     def give_back(self, container: Container) -> None:
@@ -110,7 +109,7 @@ class Pool:
                 self._grant()
         elif waiter.key == container.key:
             self._waiting.remove(waiter)
-            self._busy.add(container)
+            self._use(container)
             waiter.container, waiter.granted = container, True
             waiter.ready.set()
         else:
@@ -171,6 +170,10 @@ class Pool:
         self._retire(oldest)
         return True
 
+    def _use(self, container: Container) -> None:
+        self._busy.add(container)
+        self._work.set()
+
     def _take(self, key: Hashable) -> None:
         self._count += 1
         self._by_key[key] += 1
@@ -201,7 +204,7 @@ class Pool:
                 await anyio.sleep(WATCH)
             else:
                 self._work = anyio.Event()
-                with anyio.move_on_after(REST):
+                with anyio.move_on_after(min(REST, max(WATCH, self._idle_seconds))):
                     await self._work.wait()
             for container in self._busy:
                 container.check()

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import anyio
 
 from aowhisk.errors import ConfigError
 from aowhisk.local.server import LocalOpenWhisk
+
+if TYPE_CHECKING:
+    import uvicorn
 
 __all__ = ["listen", "serve"]
 
@@ -41,6 +49,10 @@ async def serve(ow: LocalOpenWhisk, sock: socket.socket, *, ready: Callable[[], 
             await super().startup(sockets)
             ready()
 
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield  # uvicorn raises the signal again: the process would end before its owner tidied up
+
     config = uvicorn.Config(
         ow.app,
         lifespan="off",
@@ -49,4 +61,15 @@ async def serve(ow: LocalOpenWhisk, sock: socket.socket, *, ready: Callable[[], 
         timeout_keep_alive=70,  # OpenWhisk's idle timeout
         timeout_graceful_shutdown=1,
     )
-    await Server(config).serve(sockets=[sock])
+    server = Server(config)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_stop_on_signal, server)
+        await server.serve(sockets=[sock])
+        tasks.cancel_scope.cancel()
+
+
+async def _stop_on_signal(server: uvicorn.Server) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            server.force_exit = server.should_exit  # the second one is in a hurry
+            server.should_exit = True

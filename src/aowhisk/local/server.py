@@ -200,7 +200,8 @@ class LocalOpenWhisk:
         try:
             put(f"{NAMESPACE}/{name}", body, overwrite=True)
         except Refusal as refusal:
-            raise ConfigError(f"cannot deploy {name!r}: {refusal.text}") from refusal
+            text = refusal.text.replace("\n", " ")
+            raise ConfigError(f"cannot deploy {name!r}: {text}") from refusal
 
     def _check_python(self) -> None:
         if shutil.which(self._python) is None:
