@@ -110,6 +110,20 @@ class Flights:
             if not waits:
                 self._waits.pop(waiter, None)
 
+    def waiting_for(self, target: CallRef) -> frozenset[CallRef]:
+        """The calls that wait, over however many others, for this one."""
+        waiters: dict[CallRef, list[CallRef]] = {}
+        for waiter, waits in self._waits.items():
+            for ref in waits:
+                waiters.setdefault(ref, []).append(waiter)
+        found: set[CallRef] = set()
+        stack = [target]
+        while stack:
+            fresh = [ref for ref in waiters.get(stack.pop(), ()) if ref not in found]
+            found.update(fresh)
+            stack.extend(fresh)
+        return frozenset(found)
+
     def _reaches(self, start: CallRef, target: CallRef) -> bool:
         seen: set[CallRef] = set()
         stack: list[CallRef] = [start]

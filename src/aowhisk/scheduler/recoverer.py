@@ -88,7 +88,7 @@ class Recoverer:
         self._begin()
         try:
             while True:
-                planned = await self.plan(keys, missing=missing)
+                planned = await self.plan(keys, missing=missing, reader=waiter)
                 self._tell(waiter, planned)
                 first = first or planned
                 if not planned.steps:
@@ -125,8 +125,15 @@ class Recoverer:
                     reason="stores differ",
                 )
 
-    async def plan(self, wanted: Sequence[str], *, missing: Sequence[str] = ()) -> Plan:
-        """What has to run again for `wanted` to be there; nothing is run. Raises RecoveryFailed."""
+    async def plan(
+        self,
+        wanted: Sequence[str],
+        *,
+        missing: Sequence[str] = (),
+        reader: CallRef | None = None,
+    ) -> Plan:
+        """What has to run again for `wanted` to be there (for `reader`); nothing is run. Raises
+        RecoveryFailed."""
         seen: dict[str, Seen] = {}
         marks: dict[str, _Mark] = {}
         looked_up: set[str] = set()
@@ -139,6 +146,8 @@ class Recoverer:
                 wanted,
                 seen,
                 policy=self._policy,
+                reader=reader,
+                waiting=frozenset() if reader is None else self._flights.waiting_for(reader),
                 in_flight=self._flights.refs,
                 looked_up=looked_up,
                 lookahead=lookahead,
