@@ -14,11 +14,13 @@ from pathlib import Path
 
 from clip import find_clip
 
-from aowhisk import Dag, Orchestrator, RetryPolicy, RunFailed, item
+from aowhisk import AowhiskError, Dag, Orchestrator, RetryPolicy, RunFailed, item
 from aowhisk.local import Lose
 from aowhisk.progress import Progress, report
+from object_store import StoreError
 
 HERE = Path(__file__).resolve().parent
+RESOLUTIONS = ("144p", "240p", "360p", "480p", "720p", "1080p", "1440p", "2160p")
 
 
 def transcoding(video: str, chunks: int = 5, resolution: str = "360p", concurrency: int = 4) -> Dag:
@@ -59,21 +61,26 @@ async def transcode(options: argparse.Namespace) -> Path:
     return options.output
 
 
-def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line; says what is wrong with it and exits with 2."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Make a film smaller, in pieces, on the OpenWhisk inside aowhisk."
     )
     add = parser.add_argument
     add("video", nargs="?", type=Path, metavar="VIDEO", help="a film; the default is a short clip")
     add("--chunks", type=int, default=5, help="pieces of picture to cut it into (%(default)s)")
-    add("--resolution", default="360p", help="144p, 240p, 360p, 480p, 720p, ... (%(default)s)")
+    add("--resolution", choices=RESOLUTIONS, default="360p", help="lines (%(default)s)")
     add("--concurrency", type=int, default=4, help="pieces encoded at once (%(default)s)")
     lose = parser.add_mutually_exclusive_group()
     lose.add_argument("--lose", type=int, default=1, metavar="N", help="lose piece N (%(default)s)")
     lose.add_argument("--no-lose", dest="lose", action="store_const", const=None, help="lose none")
     add("--root", type=Path, default=Path(".aowhisk"), help="where objects lie (%(default)s)")
     add("--output", type=Path, help="where the film goes (./NAME-RESOLUTION.mp4)")
+    return parser
+
+
+def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line; says what is wrong with it and exits with 2."""
+    parser = _parser()
     options = parser.parse_args(argv)
     try:
         options.video = find_clip() if options.video is None else options.video
@@ -81,6 +88,8 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(str(problem))
     if not options.video.is_file():
         parser.error(f"there is no film {options.video}")
+    if not 1 <= options.chunks <= 256:
+        parser.error(f"--chunks is {options.chunks}; it must be from 1 to 256")
     if options.concurrency < 1:
         parser.error(f"--concurrency is {options.concurrency}; it must be 1 or more")
     if options.output is None:
@@ -99,9 +108,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     try:
         film = asyncio.run(transcode(options))
-    except RunFailed as failed:
-        print(f"error: {failed}", file=sys.stderr)
+    except (AowhiskError, StoreError) as problem:
+        print(f"error: {problem}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     print(f"the film: {film}")
     return 0
 

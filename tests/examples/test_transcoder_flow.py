@@ -78,6 +78,8 @@ def test_what_is_not_a_film_fails_at_once_and_says_why(tmp_path: Path) -> None:
         (["film.mp4", "--output", "film.mp4"], "--output is the film itself"),
         (["--lose", "2", "--no-lose"], "not allowed with"),
         (["--chunks", "many"], "invalid int value"),
+        (["film.mp4", "--chunks", "0"], "--chunks is 0"),
+        (["film.mp4", "--resolution", "361p"], "choose from"),
     ],
 )
 def test_a_wrong_command_line_ends_with_2_and_says_what_is_wrong(
