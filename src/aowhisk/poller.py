@@ -175,8 +175,10 @@ class Poller:
         None means: not there now. That is also the answer while a fault that may pass keeps it
         from looking; one that will not is raised.
         """
+        whole = self._size is None or self._size <= SMALL
         try:
-            async for activation in self._activations.list(name=action, since=since, docs=True):
+            async for row in self._activations.list(name=action, since=since, docs=whole):
+                activation = row if whole else await self._activations.get(row.id)
                 if match(activation):
                     return activation
         except OpenWhiskError as error:

@@ -46,8 +46,8 @@ async def test_posts_share_a_connection() -> None:
 
 
 async def test_posts_across_the_keep_alive_boundary_have_no_unknown_outcome() -> None:
-    """The server closes what is idle for 2.1 s, the pauses lie around that."""
-    async with serve(always(OK), idle=2.1) as server, Client(server.url, AUTH) as client:
+    """The server closes what is idle for 2.4 s; the pauses lie around that, and around ours of 2 s."""
+    async with serve(always(OK), idle=2.4) as server, Client(server.url, AUTH) as client:
 
         async def after(pause: float) -> None:
             for _ in range(2):
@@ -57,7 +57,7 @@ async def test_posts_across_the_keep_alive_boundary_have_no_unknown_outcome() ->
 
         async with anyio.create_task_group() as group:
             for step in range(12):
-                group.start_soon(after, 1.95 + step * 0.02)
+                group.start_soon(after, 1.9 + step * 0.06)
     assert server.posts == 36
 
 

@@ -379,6 +379,20 @@ async def test_find_looks_through_the_list_until_one_matches() -> None:
     assert platform.lists[0]["since"] == str(to_ms(DAWN))
 
 
+async def test_find_fetches_large_records_one_by_one() -> None:
+    platform = Platform(size=100_000)
+    ids = [platform.add(n, ends=0) for n in range(5)]
+    async with Client(app=platform, auth=AUTH) as client:
+        poller = poller_of(client)
+        assert await poller.wait(ids[0], deadline=10) is not None
+        found = await poller.find(
+            "a", since=DAWN, match=lambda a: bool(a.result) and a.id == ids[2]
+        )
+    assert found is not None
+    assert "docs" not in platform.lists[0]
+    assert platform.gets == [ids[0], ids[4], ids[3], ids[2]]
+
+
 async def test_find_takes_a_passing_fault_for_not_now() -> None:
     platform = Platform(broken_until=10)
     platform.add(1, ends=0)
