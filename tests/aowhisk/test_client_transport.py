@@ -46,7 +46,7 @@ async def test_posts_share_a_connection() -> None:
 
 
 async def test_posts_across_the_keep_alive_boundary_have_no_unknown_outcome() -> None:
-    """The server closes what is idle for 2.4 s; the pauses lie around that, and around ours of 2 s."""
+    """The server closes what is idle for 2.4 s, the client for 2 s; the pauses lie around both."""
     async with serve(always(OK), idle=2.4) as server, Client(server.url, AUTH) as client:
 
         async def after(pause: float) -> None:
