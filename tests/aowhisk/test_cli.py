@@ -27,7 +27,8 @@ def main(args):
         raise ValueError(args["fail"])
     if args.get("error"):
         return {"error": args["error"]}
-    return {"said": f"{args['greeting']} {args['name']}", "store": os.environ.get("OBJECT_STORE_URL")}
+    said = f"{args['greeting']} {args['name']}"
+    return {"said": said, "store": os.environ.get("OBJECT_STORE_URL")}
 """
 
 

@@ -46,7 +46,7 @@ class Invocation:
     """One accepted invocation. `arguments` and `environ` are what the action gets; `received` is in
     epoch seconds.
 
-    `done` is set once it has ended, `record` is None only where a fault took the record.
+    `done` is set once `record` is there, which a fault may prevent; `ended` when all is over.
     """
 
     user: User
@@ -58,6 +58,7 @@ class Invocation:
     received: float = field(default_factory=time.time)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     done: anyio.Event = field(default_factory=anyio.Event)
+    ended: anyio.Event = field(default_factory=anyio.Event)
     record: Record | None = None
 
     @property
@@ -95,6 +96,7 @@ class Invoker:
         self._records = records
         self._faults = faults
         self._running: tuple[TaskGroup, Pool] | None = None
+        self._open: set[Invocation] = set()
         self.begun: Counter[str] = Counter()
         """How many invocations were accepted, by `[package/]action`."""
 
@@ -113,7 +115,20 @@ class Invoker:
         tasks, pool = self._running
         invocation.user.throttle.in_flight += 1
         self.begun[invocation.name] += 1
-        tasks.start_soon(_Activation(pool, self._records, self._faults).run, invocation)
+        self._open.add(invocation)
+        tasks.start_soon(self._run, _Activation(pool, self._records, self._faults), invocation)
+
+    async def settled(self) -> None:
+        """Wait until no activation is running."""
+        while self._open:
+            await next(iter(self._open)).ended.wait()
+
+    async def _run(self, activation: _Activation, invocation: Invocation) -> None:
+        try:
+            await activation.run(invocation)
+        finally:
+            self._open.discard(invocation)
+            invocation.ended.set()
 
 
 class _Activation:

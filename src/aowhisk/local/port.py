@@ -51,7 +51,7 @@ async def serve(ow: LocalOpenWhisk, sock: socket.socket, *, ready: Callable[[], 
 
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
-            yield  # uvicorn raises the signal again: the process would end before its owner tidied up
+            yield  # uvicorn raises it again, which would end the process too early
 
     config = uvicorn.Config(
         ow.app,

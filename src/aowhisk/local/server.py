@@ -174,6 +174,11 @@ class LocalOpenWhisk:
                 self._put(self._packages.put, package, {})
             self._put(self._actions.put, name, {"exec": {"kind": "python:default", "code": source}})
 
+    async def settled(self) -> None:
+        """Wait until no activation is running, whoever began it and whether or not anyone waits
+        for it."""
+        await self._invoker.settled()
+
     def inject(self, fault: Fault) -> None:
         """From now on this fault too."""
         self._faults.add(fault)

@@ -1,6 +1,6 @@
 """A running local OpenWhisk, and someone who speaks its REST API."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,18 @@ async def on_a_port(ow: LocalOpenWhisk) -> AsyncIterator[str]:
             tasks.start_soon(lambda: server.serve(sockets=[sock]))
             yield f"http://127.0.0.1:{sock.getsockname()[1]}"
             server.should_exit = True
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
+    """Waits for what happens in another process, of which no event tells."""
+
+    async def until_(condition: Callable[[], bool]) -> None:
+        with anyio.fail_after(15):
+            while not condition():  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+
+    return until_
 
 
 @pytest.fixture

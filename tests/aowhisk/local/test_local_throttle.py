@@ -28,7 +28,7 @@ async def test_one_too_many_in_flight_is_refused_and_a_free_place_is_given_again
     opened: Any,
 ) -> None:
     code = "import time\ndef main(args):\n    time.sleep(args['s'])\n    return {}\n"
-    async with opened(limits=Limits(concurrent_invocations=1)) as (ow, rest):
+    async with opened(limits=Limits(concurrent_invocations=1)) as (_, rest):
         await rest.put("slow", code)
         first = await rest.invoke("slow", "", s=0.5)
 
