@@ -10,7 +10,8 @@ from aowhisk.local.bodies import action_from
 from aowhisk.local.entities import Action, Package, Parameters, merged
 from aowhisk.local.faults import DropReply, FaultPlan, Throttle, Unavailable
 from aowhisk.local.http import Refusal, Reply, Request
-from aowhisk.local.invoker import Invocation, Invoker, User, environment
+from aowhisk.local.invocation import Invocation, User, environment
+from aowhisk.local.invoker import Invoker
 from aowhisk.local.limits import LARGEST_PAYLOAD, Limits
 from aowhisk.local.listing import Page
 from aowhisk.local.names import check_name

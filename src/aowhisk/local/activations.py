@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aowhisk.local.http import Refusal, Reply, Request
-from aowhisk.local.invoker import User
+from aowhisk.local.invocation import User
 from aowhisk.local.listing import Page
 from aowhisk.local.names import check_activation_id, check_name
 from aowhisk.local.records import Record, Records

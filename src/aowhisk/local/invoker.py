@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-import uuid
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,67 +13,19 @@ import anyio
 from anyio.abc import TaskGroup
 
 from aowhisk.local.container import Container, Ended, OutOfTime
-from aowhisk.local.entities import Action
 from aowhisk.local.faults import Delay, Fail, FaultPlan, Lose, LoseRecord
-from aowhisk.local.http import to_json
+from aowhisk.local.invocation import Invocation
 from aowhisk.local.logs import INCOMPLETE, stamped
 from aowhisk.local.losses import lose
 from aowhisk.local.outcome import EXITED, NOT_STARTED, OUT_OF_MEMORY, Response
 from aowhisk.local.pool import Pool
 from aowhisk.local.records import Record, Records
-from aowhisk.local.throttle import Throttle
 from aowhisk.models import JSON, Status
 
-__all__ = ["Invocation", "Invoker", "User"]
+__all__ = ["Invoker"]
 
 _log = logging.getLogger(__name__)
 MEGABYTE = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """Who asks: a namespace, its key ("uuid:secret") and what it has used of its limits."""
-
-    namespace: str
-    auth: str = field(repr=False)
-    throttle: Throttle
-
-
-@dataclass(eq=False, slots=True)
-class Invocation:
-    """One accepted invocation. `arguments` and `environ` are what the action gets; `received` is in
-    epoch seconds.
-
-    `done` is set once `record` is there, which a fault may prevent; `ended` when all is over.
-    """
-
-    user: User
-    action: Action
-    arguments: Mapping[str, JSON]
-    environ: Mapping[str, str]
-    transaction: str
-    binding: str | None = None
-    received: float = field(default_factory=time.time)
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    done: anyio.Event = field(default_factory=anyio.Event)
-    ended: anyio.Event = field(default_factory=anyio.Event)
-    record: Record | None = None
-
-    @property
-    def name(self) -> str:
-        """`[package/]action`."""
-        return self.action.path.partition("/")[2]
-
-    @property
-    def seconds(self) -> float:
-        """The time limit, for the initialisation and for the run each."""
-        return self.action.limits["timeout"] / 1000
-
-    @property
-    def key(self) -> tuple[str, str, int]:
-        """Which containers can run it: those of the same namespace and the same writing of the
-        action."""
-        return self.user.namespace, self.action.path, self.action.serial
 
 
 @dataclass(slots=True)
@@ -332,8 +282,3 @@ def _record(invocation: Invocation, measured: _Measured) -> Record:
     return Record(
         invocation.id, invocation.user.namespace, action.path, start, response.status, document
     )
-
-
-def environment(parameters: Mapping[str, JSON]) -> dict[str, str]:
-    """Init parameters as an action finds them: what is no text is JSON."""
-    return {k: v if isinstance(v, str) else to_json(v).decode() for k, v in parameters.items()}

@@ -10,6 +10,7 @@ __all__ = ["INCOMPLETE", "Logs"]
 
 INCOMPLETE = "The action did not initialize or run as expected. Log data might be missing."
 _CHUNK = 1 << 16
+_READS = 4  # a pipe holds one chunk
 _LINE = 1 << 16  # a line longer than this is broken up
 
 
@@ -56,10 +57,15 @@ class Logs:
         return lines
 
     def drain(self) -> None:
-        """Take everything that the process has written so far."""
+        """Take everything that the process has written so far.
+
+        That is at most what a pipe holds; reading on until nothing is left could go on for ever
+        beside a child that never stops writing.
+        """
         for name in self._pipes:
-            while self.read(name):
-                pass
+            for _ in range(_READS):
+                if not self.read(name):
+                    break
 
     def read(self, name: str) -> bool:
         """Take one chunk of `name`; False when there is nothing (now, or ever again)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aowhisk.local.bodies import package_from
 from aowhisk.local.entities import Action, Package
 from aowhisk.local.http import Refusal, Reply, Request
-from aowhisk.local.invoker import User
+from aowhisk.local.invocation import User
 from aowhisk.local.listing import Page
 from aowhisk.local.names import check_name
 from aowhisk.local.store import Store

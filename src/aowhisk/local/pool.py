@@ -127,13 +127,6 @@ class Pool:
         self._drop(key)
         self._grant()
 
-    def forget(self, wanted: Callable[[Hashable], bool]) -> None:
-        """Let idle containers go whose key is not wanted any more."""
-        for key in [key for key in self._idle if not wanted(key)]:
-            for container in self._idle.pop(key):
-                self._retire(container)
-        self._grant()
-
     def _next_for(self, key: Hashable) -> _Waiter | None:
         """Who gets a place that `key` gives back: the oldest, but one's own kin first while the
         others have their share."""

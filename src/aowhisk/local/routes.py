@@ -18,7 +18,7 @@ from aowhisk.local.http import (
     refused,
     send_reply,
 )
-from aowhisk.local.invoker import User
+from aowhisk.local.invocation import User
 from aowhisk.local.limits import Limits
 from aowhisk.local.names import check_name, check_namespace
 

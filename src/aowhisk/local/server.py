@@ -26,7 +26,8 @@ from aowhisk.local.container import Launch
 from aowhisk.local.faults import Fault, FaultPlan
 from aowhisk.local.functions import source_of
 from aowhisk.local.http import Refusal
-from aowhisk.local.invoker import Invoker, User
+from aowhisk.local.invocation import User
+from aowhisk.local.invoker import Invoker
 from aowhisk.local.limits import Limits
 from aowhisk.local.packages import Packages
 from aowhisk.local.pool import Pool

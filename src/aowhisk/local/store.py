@@ -52,11 +52,6 @@ class Store:
         """Take it away."""
         del self._entities[path]
 
-    def current(self, serial: int, path: str) -> bool:
-        """Whether the writing `serial` of `path` is what is there now."""
-        found = self._entities.get(path)
-        return found is not None and found.serial == serial
-
     def all(self, kind: type[E], namespace: str) -> list[E]:
         """Everything of a kind in the namespace or in one package (`namespace/package`), newest
         first."""

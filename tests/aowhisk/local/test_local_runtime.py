@@ -208,6 +208,17 @@ async def test_logs_of_a_crash_are_kept(rest: Any) -> None:
     assert record["logs"][-1].endswith("Log data might be missing.")
 
 
+async def test_a_child_that_never_stops_writing_does_not_hold_the_server(rest: Any) -> None:
+    await rest.put(
+        "noisy",
+        "import subprocess\ndef main(args):\n    subprocess.Popen(['yes'])\n    return {}\n",
+    )
+
+    with anyio.fail_after(10):
+        assert await rest.result("noisy") == {}
+        assert await rest.result("noisy") == {}
+
+
 async def test_logs_over_their_limit_are_cut_and_say_so(rest: Any) -> None:
     code = "def main(args):\n    for n in range(30):\n        print('x' * 65000)\n    return {}\n"
     await rest.put("chatty", code, limits={"logs": 1})
