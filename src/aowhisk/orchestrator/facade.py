@@ -15,18 +15,17 @@ from anyio.abc import TaskGroup
 from aowhisk.client import Client
 from aowhisk.config import Settings
 from aowhisk.dag import Dag
-from aowhisk.errors import AowhiskError, ConfigError, Conflict, GraphError, NotFound, Rejected
-from aowhisk.events import Journal, Recorder, Sink, open_journal
-from aowhisk.invoker import Catalog, Gate, Invoker, Patience, Protocol
+from aowhisk.errors import AowhiskError, ConfigError, Conflict, GraphError
+from aowhisk.events import Journal, Recorder, Sink
+from aowhisk.events.log import LogSink
+from aowhisk.invoker import Patience
 from aowhisk.lineage import Lineage
 from aowhisk.orchestrator.active import Active, Once, check_same, checked_id, positive
+from aowhisk.orchestrator.ground import Given, Ground
 from aowhisk.orchestrator.handle import Handle
-from aowhisk.pacing import Pacer
-from aowhisk.poller import Poller
 from aowhisk.recovery import Plan, RecoveryPolicy
-from aowhisk.scheduler import Execution, LiveRun, Parts, Prober, Run, plan_for
-from object_store import ObjectStore, open_store
-from object_store.keys import parse_key
+from aowhisk.scheduler import Execution, LiveRun, Run, plan_for
+from object_store import ObjectStore
 from object_store.wire import STORE_URL
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["Orchestrator"]
 
 _REMEMBERED = 1000  # ended runs that can still be joined and looked at
-_MOST = 1000  # calls at once where neither settings nor the namespace say
 
 
 class Orchestrator:
@@ -62,18 +60,20 @@ class Orchestrator:
         recovery: RecoveryPolicy = RecoveryPolicy(),  # noqa: B008 -- a frozen value
         patience: Patience = Patience(),  # noqa: B008 -- a frozen value
     ) -> None:
-        positive("concurrency", concurrency)
-        for action, size in (action_concurrency or {}).items():
-            positive(f"action_concurrency[{action!r}]", size)
         self.client = client
-        self._store_given = store
-        self._journal_given = journal
-        self._sinks = tuple(sinks)
-        self._concurrency = concurrency
-        self._action_limits = dict(action_concurrency or {})
-        self._policy = recovery
-        self._patience = patience
         self._grace = patience.grace
+        self._ground = Ground(
+            Given(
+                client=client,
+                store=store,
+                journal=journal,
+                sinks=tuple(sinks),
+                concurrency=concurrency,
+                action_concurrency=dict(action_concurrency or {}),
+                recovery=recovery,
+                patience=patience,
+            )
+        )
         self._server: LocalOpenWhisk | None = None
         self._deploys: list[Callable[[LocalOpenWhisk], Awaitable[None]]] = []
         self._runs: dict[str, Active] = {}
@@ -98,8 +98,6 @@ class Orchestrator:
         settings = Settings.load(**given)
         sinks = list(overrides.pop("sinks", ()))
         if settings.log_file is not None:
-            from aowhisk.events.log import LogSink
-
             sinks.append(LogSink(console=None, path=settings.log_file))
         return cls(
             Client.from_settings(settings),
@@ -150,6 +148,16 @@ class Orchestrator:
         return self
 
     @property
+    def store(self) -> ObjectStore | None:
+        """The store it looks into, None for none."""
+        return self._ground.store
+
+    @property
+    def recorder(self) -> Recorder:
+        """Where events go: `recorder.add(sink)`, `recorder.journal`."""
+        return self._ground.recorder
+
+    @property
     def server(self) -> LocalOpenWhisk:
         """The OpenWhisk of an orchestrator made by `local`."""
         if self._server is None:
@@ -164,16 +172,7 @@ class Orchestrator:
                 await stack.enter_async_context(self._server)
                 for deploy in self._deploys:
                     await deploy(self._server)
-            if not self.client.is_open:
-                await stack.enter_async_context(self.client)
-            store = self._store_given
-            if isinstance(store, str):
-                store = await stack.enter_async_context(open_store(store))
-            self.store = store
-            self._journal = await self._open_journal(stack)
-            self.recorder = Recorder(self._journal, self._sinks)
-            self._parts = self._build(store)
-            self._ready = Once(self._learn_limits)
+            await self._ground.open(stack)
             self._group = await stack.enter_async_context(anyio.create_task_group())
             self._stack = stack.pop_all()
         return self
@@ -258,10 +257,9 @@ class Orchestrator:
         """
         Dag(name)  # the same names are allowed
         key = checked_id(id)
+        await self._ground.ready()
         if key in self._runs:
             raise Conflict(f"run {key!r} exists already; a run of code cannot be joined")
-        positive("concurrency", concurrency)
-        await self._ready()
         execution = self._execution(key, name, None, labels, concurrency)
         self._launch(Active(execution))
         live = execution.calls
@@ -288,25 +286,17 @@ class Orchestrator:
 
         Raises RecoveryFailed with the reason where they cannot be brought back.
         """
-        self._check_keys(keys)
-        return await plan_for("", self._parts.recovery(Lineage()), keys)
+        self._ground.check_keys(keys)
+        return await plan_for("", self._ground.parts.recovery(Lineage()), keys)
 
     async def ensure(self, *keys: str) -> Plan:
         """Make these objects exist, re-running the fewest calls; returns what was run.
 
         Raises RecoveryFailed.
         """
-        self._check_keys(keys)
+        self._ground.check_keys(keys)
         async with self.start("ensure") as run:
             return await run.restore(keys)
-
-    def _check_keys(self, keys: Iterable[str]) -> None:
-        if self.store is None:
-            raise ConfigError(
-                "without a store nobody can see what exists; pass store= or set AOWHISK_STORE"
-            )
-        for key in keys:
-            parse_key(key)
 
     def _handle(self, active: Active) -> Handle:
         return Handle(active.execution, self.recorder)
@@ -326,17 +316,14 @@ class Orchestrator:
             )
         positive("concurrency", concurrency)
         key = checked_id(id)
-        active = self._runs.get(key)
-        if active is not None:
-            check_same(active, dag)
-            await active.prepare()
-            return active
-        await self._ready()
+        await self._ground.ready()
         active = self._runs.get(key)
         if active is None:
-            execution = self._execution(key, dag.name, dag, labels, concurrency)
             actions = [spec.action for spec in dag.nodes.values()]
-            active = self._runs[key] = Active(execution, Once(lambda: self._check(actions)))
+            active = self._runs[key] = Active(
+                self._execution(key, dag.name, dag, labels, concurrency),
+                Once(lambda: self._ground.check_actions(actions)),
+            )
         check_same(active, dag)
         try:
             await active.prepare()
@@ -348,9 +335,6 @@ class Orchestrator:
             self._launch(active)
         return active
 
-    async def _check(self, actions: Iterable[str]) -> None:
-        await self._catalog.check(actions)
-
     def _execution(
         self,
         id: str,
@@ -361,11 +345,11 @@ class Orchestrator:
     ) -> Execution:
         return Execution(
             id,
-            self._parts,
+            self._ground.parts,
             name=name,
             dag=dag,
             labels=labels,
-            concurrency=concurrency or self._concurrency or self._namespace_limit,
+            concurrency=self._ground.concurrency(concurrency),
         )
 
     def _launch(self, active: Active) -> None:
@@ -377,43 +361,3 @@ class Orchestrator:
         for id in ended[: max(0, len(ended) - _REMEMBERED)]:
             del self._runs[id]
         self._group.start_soon(active.execution.execute)
-
-    async def _open_journal(self, stack: AsyncExitStack) -> Journal:
-        journal = open_journal(self._journal_given or "memory:")
-        await journal.open()
-        stack.push_async_callback(journal.close)
-        return journal
-
-    def _build(self, store: ObjectStore | None) -> Parts:
-        self._catalog = Catalog(self.client)
-        self._gate = Gate(Pacer())
-        invoker = Invoker(
-            self.client,
-            self.recorder,
-            Protocol(store),
-            catalog=self._catalog,
-            poller=Poller(self.client),
-            gate=self._gate,
-            patience=self._patience,
-        )
-        return Parts(
-            invoker=invoker,
-            recorder=self.recorder,
-            prober=None if store is None else Prober(store),
-            policy=self._policy,
-            action_limits=self._action_limits,
-            grace=self._grace,
-        )
-
-    async def _learn_limits(self) -> None:
-        """Ask for the namespace's limits; also the first word with OpenWhisk, so that a wrong key
-        or host is said before anything else."""
-        try:
-            limits = await self.client.limits.get()
-        except (NotFound, Rejected):  # an older or a hosted OpenWhisk: learn from its refusals
-            self._namespace_limit = _MOST
-            return
-        self._gate.limits(
-            per_minute=limits.invocations_per_minute, concurrent=limits.concurrent_invocations
-        )
-        self._namespace_limit = min(_MOST, limits.concurrent_invocations or _MOST)

@@ -154,6 +154,10 @@ class Execution:
         """End the run; what is in flight is abandoned."""
         self._stop(RunState.CANCELLED)
 
+    def fail(self) -> None:
+        """The code that made the calls of this run gave up: it ends as failed."""
+        self._stop(RunState.FAILED)
+
     def _stop(self, wish: RunState) -> None:
         if self._wish is None and not self.done.is_set():
             self._wish = wish
@@ -161,11 +165,7 @@ class Execution:
 
     async def _close(self) -> None:
         """Say the last word, within the grace time."""
-        wish = self._wish if self._scope.cancelled_caught or self._wish else None
-        if wish is None:
-            self.state = self._verdict()
-        else:
-            self.state = wish
+        self.state = self._verdict() if self._wish is None else self._wish
         with anyio.move_on_after(self._parts.grace, shield=True) as scope:
             await self._last_words()
         if scope.cancelled_caught:
@@ -181,14 +181,14 @@ class Execution:
         if self.state is RunState.INTERRUPTED:
             await recorder.commit(events.RunInterrupted(run=self.id, in_flight=attempts))
             return
-        if self.state is RunState.CANCELLED:
+        if self._wish is not None:
             for job in self.engine.open_jobs:
                 recorder.record(
                     events.CallAbandoned(
                         run=self.id,
                         of=job.ref.run,
                         call=job.ref.call,
-                        reason="the run was cancelled",
+                        reason=f"the run was {self.state.value}",
                     )
                 )
         await recorder.commit(events.RunEnded(run=self.id, state=self.state))
@@ -197,10 +197,6 @@ class Execution:
         if isinstance(self.calls, DagRun) and self.calls.has_failed:
             return RunState.FAILED
         return RunState.SUCCEEDED
-
-    def fail(self) -> None:
-        """The code that made the calls of this run gave up: it ends as failed."""
-        self._wish = RunState.FAILED
 
     def run(self) -> Run:
         """The run as it stands."""

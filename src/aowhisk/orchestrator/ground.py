@@ -1,0 +1,122 @@
+"""What an orchestrator stands on: OpenWhisk, a store, a journal, and the parts made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+from aowhisk.client import Client
+from aowhisk.errors import ConfigError, NotFound, Rejected
+from aowhisk.events import Journal, Recorder, Sink, open_journal
+from aowhisk.invoker import Catalog, Gate, Invoker, Patience, Protocol
+from aowhisk.orchestrator.active import Once, positive
+from aowhisk.pacing import Pacer
+from aowhisk.poller import Poller
+from aowhisk.recovery import RecoveryPolicy
+from aowhisk.scheduler import Parts, Prober
+from object_store import ObjectStore, open_store
+from object_store.keys import parse_key
+
+__all__ = ["Given", "Ground"]
+
+_MOST = 1000  # calls at once where neither settings nor the namespace say
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a user gave, checked and not opened."""
+
+    client: Client
+    store: ObjectStore | str | None = None
+    journal: Journal | str | None = None
+    sinks: tuple[Sink, ...] = ()
+    concurrency: int | None = None
+    action_concurrency: Mapping[str, int] = field(default_factory=dict)
+    recovery: RecoveryPolicy = field(default_factory=RecoveryPolicy)
+    patience: Patience = field(default_factory=Patience)
+
+    def __post_init__(self) -> None:
+        positive("concurrency", self.concurrency)
+        for action, size in self.action_concurrency.items():
+            positive(f"action_concurrency[{action!r}]", size)
+
+
+class Ground:
+    """The same, open; whatever was opened here is closed by the stack."""
+
+    store: ObjectStore | None
+    recorder: Recorder
+    parts: Parts
+
+    def __init__(self, given: Given) -> None:
+        self._given = given
+        self._limit = _MOST
+        self.ready = Once(self._learn_limits)
+        """Ask for the namespace's limits; also the first word with OpenWhisk, so that a wrong key
+        or host is said before anything else."""
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Open client, store and journal; raises ConfigError."""
+        given = self._given
+        journal = open_journal(given.journal or "memory:")
+        await journal.open()
+        stack.push_async_callback(journal.close)
+        self.recorder = Recorder(journal, given.sinks)
+        if not given.client.is_open:
+            await stack.enter_async_context(given.client)
+        store = given.store
+        if isinstance(store, str):
+            store = await stack.enter_async_context(open_store(store))
+        self.store = store
+        self._catalog = Catalog(given.client)
+        self._gate = Gate(Pacer())
+        self.parts = self._build()
+
+    def _build(self) -> Parts:
+        given = self._given
+        invoker = Invoker(
+            given.client,
+            self.recorder,
+            Protocol(self.store),
+            catalog=self._catalog,
+            poller=Poller(given.client),
+            gate=self._gate,
+            patience=given.patience,
+        )
+        return Parts(
+            invoker=invoker,
+            recorder=self.recorder,
+            prober=None if self.store is None else Prober(self.store),
+            policy=given.recovery,
+            action_limits=given.action_concurrency,
+            grace=given.patience.grace,
+        )
+
+    def concurrency(self, wanted: int | None) -> int:
+        """Calls at once in a run: as asked for, else as set, else as the namespace allows."""
+        positive("concurrency", wanted)
+        return wanted or self._given.concurrency or self._limit
+
+    async def check_actions(self, actions: Iterable[str]) -> None:
+        """Raises NotFound for an action that is not there."""
+        await self._catalog.check(actions)
+
+    def check_keys(self, keys: Iterable[str]) -> None:
+        """Raises InvalidKey, and ConfigError where there is no store to look into."""
+        for key in keys:
+            parse_key(key)
+        if self.store is None:
+            raise ConfigError(
+                "without a store nobody can see what exists; pass store= or set AOWHISK_STORE"
+            )
+
+    async def _learn_limits(self) -> None:
+        try:
+            limits = await self._given.client.limits.get()
+        except (NotFound, Rejected):  # an older or a hosted OpenWhisk: learn from its refusals
+            return
+        self._gate.limits(
+            per_minute=limits.invocations_per_minute, concurrent=limits.concurrent_invocations
+        )
+        self._limit = min(_MOST, limits.concurrent_invocations or _MOST)
