@@ -9,7 +9,7 @@ import anyio
 from aowhisk.local.bodies import action_from
 from aowhisk.local.entities import Action, Package, Parameters, merged
 from aowhisk.local.faults import DropReply, FaultPlan, Throttle, Unavailable
-from aowhisk.local.http import Refusal, Reply, Request
+from aowhisk.local.http import OVERLOADED, Refusal, Reply, Request
 from aowhisk.local.invocation import Invocation, User, environment
 from aowhisk.local.invoker import Invoker
 from aowhisk.local.limits import LARGEST_PAYLOAD, Limits
@@ -21,9 +21,6 @@ from aowhisk.models import JSON, Status
 __all__ = ["Actions"]
 
 ON_BINDING = "Operation not permitted on package binding."
-OVERLOADED = (
-    "The server is currently unavailable (because it is overloaded or down for maintenance)."
-)
 _HTTP_STATUS = {Status.SUCCESS: 200, Status.WHISK_ERROR: 500}
 NOT_ALLOWED = "Request defines parameters that are not allowed (e.g., reserved properties)."
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 from aowhisk.models import JSON
 
 __all__ = [
+    "OVERLOADED",
     "ASGIReceive",
     "ASGIScope",
     "ASGISend",
@@ -28,6 +29,9 @@ ASGISend: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 MAX_REQUEST = 50 * 1024 * 1024
 MAX_DEPTH = 1000
+OVERLOADED = (
+    "The server is currently unavailable (because it is overloaded or down for maintenance)."
+)
 CORS = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"GET, DELETE, POST, PUT, HEAD"),

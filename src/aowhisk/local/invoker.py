@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 
 from aowhisk.local.container import Container, Ended, OutOfTime
 from aowhisk.local.faults import Delay, Fail, FaultPlan, Lose, LoseRecord
+from aowhisk.local.http import OVERLOADED, Refusal
 from aowhisk.local.invocation import Invocation
 from aowhisk.local.logs import INCOMPLETE, stamped
 from aowhisk.local.losses import lose
@@ -46,20 +47,25 @@ class Invoker:
         self._records = records
         self._faults = faults
         self._running: tuple[TaskGroup, Pool] | None = None
+        self._closed = False
         self._open: set[Invocation] = set()
         self.begun: Counter[str] = Counter()
         """How many invocations were accepted, by `[package/]action`."""
 
     def open(self, tasks: TaskGroup, pool: Pool) -> None:
         """From now on run in `tasks`, with the containers of `pool`."""
+        self._closed = False
         self._running = tasks, pool
 
     def close(self) -> None:
         """Accept no more."""
         self._running = None
+        self._closed = True
 
     def submit(self, invocation: Invocation) -> None:
-        """Begin; `invocation.done` tells the end."""
+        """Begin; `invocation.done` tells the end. Refused (503) once the server stops."""
+        if self._closed:
+            raise Refusal(503, OVERLOADED)
         if self._running is None:
             raise RuntimeError("the local OpenWhisk is not running; enter it with `async with`")
         tasks, pool = self._running
@@ -76,6 +82,9 @@ class Invoker:
     async def _run(self, activation: _Activation, invocation: Invocation) -> None:
         try:
             await activation.run(invocation)
+        except anyio.get_cancelled_exc_class():
+            invocation.done.set()  # the server stops: who still waits is told 202
+            raise
         finally:
             self._open.discard(invocation)
             invocation.ended.set()

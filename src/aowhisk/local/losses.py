@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
@@ -14,6 +15,8 @@ from object_store.wire import IO, IO_KEY, STORE_URL
 
 __all__ = ["lose"]
 
+_log = logging.getLogger(__name__)
+
 
 async def lose(fault: Lose, result: JSON, environ: Mapping[str, str]) -> None:
     """Delete what the activation with this `result` wrote, as far as `fault.keys` matches."""
@@ -22,6 +25,7 @@ async def lose(fault: Lose, result: JSON, environ: Mapping[str, str]) -> None:
         raise ConfigError(f"{fault!r} knows no store: give it `store=`, or the action {STORE_URL}")
     told = result.get(IO_KEY) if isinstance(result, dict) else None
     if told is None:
+        _log.warning("%r loses nothing: the result does not say what was written", fault)
         return
     io = IO.from_json(told)
     async with open_store(url) as store:

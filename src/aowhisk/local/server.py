@@ -221,13 +221,12 @@ class LocalOpenWhisk:
         """A container's own environment: next to nothing of ours, but where Python and
         object_store are."""
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        paths = [os.environ[name] for name in ("PYTHONPATH",) if os.environ.get(name)]
+        given = os.environ.get("PYTHONPATH", "")
+        paths = [os.path.abspath(path) for path in given.split(os.pathsep) if path]
         spec = importlib.util.find_spec("object_store")
         if spec is not None and spec.origin is not None:
             folder = str(Path(spec.origin).resolve().parents[1])
-            if "site-packages" not in folder and folder not in os.pathsep.join(paths).split(
-                os.pathsep
-            ):
+            if "site-packages" not in folder and folder not in paths:
                 paths.append(folder)
         if paths:
             kept["PYTHONPATH"] = os.pathsep.join(paths)

@@ -101,6 +101,18 @@ def opened(tmp_path: Path) -> Callable[..., Any]:
 
 
 @pytest.fixture
+def rest_of() -> Callable[..., Any]:
+    """Opens a client for a local OpenWhisk, whether or not that is running."""
+
+    @asynccontextmanager
+    async def open_(ow: LocalOpenWhisk) -> AsyncIterator[Rest]:
+        async with client(ow) as http:
+            yield Rest(http)
+
+    return open_
+
+
+@pytest.fixture
 async def ow(tmp_path: Path) -> AsyncIterator[LocalOpenWhisk]:
     async with LocalOpenWhisk(root=tmp_path / "ow") as running:
         yield running

@@ -304,6 +304,17 @@ async def test_more_calls_than_containers_wait_their_turn_and_none_is_forgotten(
         assert all(a.succeeded for a in ow.activations())
 
 
+async def test_a_single_call_is_not_passed_over_by_many_of_another_action(opened: Any) -> None:
+    async with opened(containers=1) as (ow, rest):
+        await rest.put("many")
+        await rest.put("one")
+        for name in ("many", "many", "one", "many", "many", "many"):
+            await rest.invoke(name, "")
+        await ow.settled()
+
+        assert [a.name for a in ow.activations()].index("one") == 2
+
+
 async def test_an_idle_container_goes_after_its_time(opened: Any, until: Any) -> None:
     async with opened(idle=0.0) as (ow, rest):
         await rest.put("echo")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from aowhisk.errors import ConfigError
@@ -133,6 +134,27 @@ async def test_an_exception_leaves_the_context_as_it_is_and_no_process_stays(ope
 
     assert pids
     assert not any(alive(pid) for pid in pids)
+
+
+async def test_who_still_waits_when_the_server_stops_is_told_202_and_who_comes_later_503(
+    tmp_path: Path, rest_of: Any
+) -> None:
+    answers: list[int] = []
+    ow = LocalOpenWhisk(root=tmp_path)
+
+    async def call(rest: Any) -> None:
+        answers.append((await rest.invoke("slow", s=60)).status_code)
+
+    async with rest_of(ow) as rest, anyio.create_task_group() as tasks:
+        async with ow:
+            await rest.put("slow", SLOW)
+            await rest.invoke("slow", s=0)
+            tasks.start_soon(call, rest)
+            while ow.count() < 2:
+                await anyio.lowlevel.checkpoint()
+        answers.append((await rest.invoke("slow", s=0)).status_code)
+
+    assert sorted(answers) == [202, 503]
 
 
 async def test_the_folders_of_the_containers_go_with_the_server(
