@@ -1,0 +1,246 @@
+"""The invoker against a scripted server: one attempt, whatever becomes of its request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from client_server import (
+    AUTH,
+    HANG_UP,
+    ID,
+    Answer,
+    Request,
+    Server,
+    activated,
+    record,
+    refused,
+    serve,
+)
+
+from aowhisk import errors
+from aowhisk.client import Client
+from aowhisk.events import MemoryJournal, Recorder
+from aowhisk.invoker import (
+    Attempt,
+    AttemptEnd,
+    Catalog,
+    Gate,
+    Invoker,
+    Patience,
+    Protocol,
+)
+from aowhisk.lineage import CallRecord, CallRef
+from aowhisk.pacing import Pacer
+from aowhisk.poller import Poller
+from object_store import ObjectStore, open_store
+
+ATTEMPT = Attempt(
+    run="r", record=CallRecord(ref=CallRef("r", "c"), action="hello", params={"x": 1}), id="t1"
+)
+QUICK = Patience(blocking_wait=0.2, allowance=0.5, refusal=0.5)
+ACTION = {"name": "hello", "exec": {"kind": "python:3.11"}, "limits": {"timeout": 100}}
+Reply = Callable[[Request], Answer]
+
+
+def echo(attempt: str = "t1", **result: Any) -> dict[str, Any]:
+    """A result of an action that speaks the protocol."""
+    io = {"v": 1, "attempt": attempt, "reads": [], "writes": []}
+    return record({**result, "_io": io})
+
+
+class World:
+    """What the server does: `post` answers invocations, `get` one activation, `list_` all."""
+
+    def __init__(self, *posts: Answer) -> None:
+        self.posts = list(posts)
+        self.bodies: list[Any] = []
+        self.record: Answer = refused(404, "The requested resource does not exist.")
+        self.listed: list[Any] = []
+
+    async def __call__(self, request: Request) -> Answer:
+        if request.method == "POST":
+            self.bodies.append(request.json)
+            return self.posts.pop(0) if len(self.posts) > 1 else self.posts[0]
+        if "/actions/" in request.path:
+            return Answer(200, ACTION)
+        if request.path.endswith("/activations"):
+            return Answer(200, self.listed)
+        return self.record
+
+
+@asynccontextmanager
+async def opened(
+    world: World, patience: Patience = QUICK, store: ObjectStore | None = None
+) -> AsyncIterator[tuple[Invoker, Server, MemoryJournal]]:
+    journal = MemoryJournal()
+    async with serve(world) as server, Client(server.url, AUTH) as client:
+        invoker = Invoker(
+            client,
+            Recorder(journal),
+            Protocol(store),
+            catalog=Catalog(client),
+            poller=Poller(client),
+            gate=Gate(Pacer()),
+            patience=patience,
+        )
+        yield invoker, server, journal
+
+
+async def attempted(
+    *posts: Answer, attempt: Attempt = ATTEMPT, patience: Patience = QUICK
+) -> AttemptEnd:
+    async with opened(World(*posts), patience) as (invoker, _, _):
+        return await invoker.attempt(attempt)
+
+
+async def test_the_intent_is_journalled_before_the_post_and_the_protocol_keys_are_taken_off() -> (
+    None
+):
+    world = World(activated(200, echo(y=2)))
+    async with opened(world) as (invoker, _, journal):
+        end = await invoker.attempt(ATTEMPT)
+        assert [event.kind for event in await journal.read("r")] == ["intended"]
+    assert end.result == {"y": 2}
+    assert end.reported
+    context = {"v": 1, "run": "r", "call": "c", "attempt": "t1", "try": 1}
+    assert world.bodies == [{"x": 1, "_aowhisk": context}]
+
+
+async def test_without_the_protocol_nothing_is_added() -> None:
+    world = World(activated(200, record({"y": 2})))
+    plain = replace(ATTEMPT, record=replace(ATTEMPT.record, protocol=False))
+    async with opened(world) as (invoker, _, _):
+        await invoker.attempt(plain)
+    assert world.bodies == [{"x": 1}]
+
+
+async def test_the_io_of_another_attempt_says_nothing_of_this_one() -> None:
+    end = await attempted(activated(200, echo("another", y=2)))
+    assert (end.result, end.reported) == ({"y": 2}, False)
+
+
+async def test_a_429_or_a_503_is_waited_out_and_is_no_failed_attempt() -> None:
+    full = refused(429, "Too many concurrent requests in flight (count: 3, allowed: 2).")
+    down = refused(503, "The server is currently unavailable.")
+    world = World(full, down, activated(200, echo(y=2)))
+    async with opened(world, Patience(refusal=20)) as (invoker, server, _):
+        end = await invoker.attempt(ATTEMPT)
+        assert server.posts == 3
+    assert end.error is None
+
+
+async def test_a_namespace_that_allows_nothing_is_an_error_and_not_a_wait_for_ever() -> None:
+    none = refused(429, "Too many requests in the last minute (count: 1, allowed: 0).")
+    assert isinstance((await attempted(none)).error, errors.Throttled)
+
+
+async def test_a_server_that_takes_nothing_is_given_up_in_time() -> None:
+    end = await attempted(refused(503, "The server is currently unavailable."))
+    assert isinstance(end.error, errors.ServerFault)
+
+
+async def test_a_lost_reply_is_found_by_the_id_that_its_result_echoes_and_sent_once() -> None:
+    world = World(HANG_UP)
+    other = echo("somebody else's") | {"activationId": "f" * 32}
+    world.listed = [other, echo(y=2)]
+    async with opened(world, Patience(allowance=5)) as (invoker, server, _):
+        end = await invoker.attempt(ATTEMPT)
+        assert server.posts == 1
+    assert (end.result, end.activation and end.activation.id) == ({"y": 2}, ID)
+
+
+async def test_a_reply_that_is_never_found_is_lost_and_names_what_it_may_have_been() -> None:
+    world = World(Answer(504, "<html>gateway</html>", {"Content-Type": "text/html"}))
+    world.listed = [record({"y": 2})]
+    async with opened(world) as (invoker, server, _):
+        end = await invoker.attempt(ATTEMPT)
+        assert server.posts == 1
+    assert isinstance(end.error, errors.Lost)
+    assert end.error.candidates == (ID,)
+    assert ID in str(end.error)
+
+
+async def test_a_failed_activation_is_adopted_by_its_echo_as_well() -> None:
+    world = World(HANG_UP)
+    io = {"v": 1, "attempt": "t1", "reads": [], "writes": []}
+    error = {"code": "Boom", "message": "no", "meta": {}, "io": io}
+    world.listed = [record({"error": error}, status="application error")]
+    async with opened(world, Patience(allowance=5)) as (invoker, _, _):
+        end = await invoker.attempt(ATTEMPT)
+    assert isinstance(end.error, errors.ActionError)
+    assert end.error.code == "Boom"
+
+
+async def test_a_202_is_polled_until_its_record_is_there() -> None:
+    world = World(activated(202, {"activationId": ID}))
+    seen = 0
+
+    async def late(request: Request) -> Answer:
+        nonlocal seen
+        if "/activations/" in request.path:
+            seen += 1
+            return Answer(200, echo(y=2)) if seen > 2 else world.record
+        return await world(request)
+
+    async with opened(late, Patience(allowance=10)) as (invoker, _, journal):  # type: ignore[arg-type]
+        end = await invoker.attempt(ATTEMPT)
+        kinds = [event.kind for event in await journal.read("r")]
+    assert end.result == {"y": 2}
+    assert kinds == ["intended", "accepted"]
+
+
+async def test_a_record_that_never_comes_is_replaced_by_the_receipt() -> None:
+    world = World(activated(202, {"activationId": ID}))
+    async with open_store("memory://receipts") as store:
+        io = {"v": 1, "attempt": "t1", "reads": [], "writes": []}
+        body = {"context": {}, "result": {"y": 3}, "io": io}
+        await store.put("aowhisk/receipts/r/c/t1.json", json.dumps(body))
+        async with opened(world, store=store) as (invoker, _, _):
+            end = await invoker.attempt(ATTEMPT)
+    assert (end.result, end.activation and end.activation.id) == ({"y": 3}, ID)
+
+
+async def test_params_over_the_limit_go_into_the_store_and_are_named() -> None:
+    world = World(activated(200, echo()))
+    large = replace(ATTEMPT, record=replace(ATTEMPT.record, params={"x": "y" * 1_100_000}))
+    async with open_store("memory://params") as store:
+        async with opened(world, store=store) as (invoker, _, _):
+            assert (await invoker.attempt(large)).error is None
+        key = world.bodies[0]["_aowhisk"]["params"]
+        assert key == "aowhisk/params/r/c/t1.json"
+        assert json.loads(await store.get(key)) == large.record.params
+        assert set(world.bodies[0]) == {"_aowhisk"}
+
+
+async def test_params_over_the_limit_without_a_store_are_refused_before_the_post() -> None:
+    world = World(activated(200, echo()))
+    large = replace(ATTEMPT, record=replace(ATTEMPT.record, params={"x": "y" * 1_100_000}))
+    async with opened(world) as (invoker, server, _):
+        end = await invoker.attempt(large)
+        assert server.posts == 0
+    assert isinstance(end.error, errors.TooLarge)
+    assert "AOWHISK_STORE" in str(end.error)
+
+
+async def test_a_result_that_lies_in_a_store_we_do_not_have_says_so() -> None:
+    named = record({"_io": {"v": 1, "attempt": "t1", "receipt": "aowhisk/receipts/r/c/t1.json"}})
+    end = await attempted(activated(200, named))
+    assert isinstance(end.error, errors.ConfigError)
+    assert "AOWHISK_STORE" in str(end.error)
+
+
+async def test_a_timeout_of_the_users_is_told_from_an_attempt_that_is_lost() -> None:
+    asked = replace(ATTEMPT, timeout=0.3)
+    end = await attempted(activated(202, {"activationId": ID}), attempt=asked)
+    assert isinstance(end.error, errors.TimedOut)
+    assert ID in str(end.error)
+
+
+async def test_a_foreign_protocol_version_is_an_error_that_says_what_to_install() -> None:
+    end = await attempted(activated(200, record({"_io": {"v": 99, "attempt": "t1"}})))
+    assert isinstance(end.error, errors.ActionError)
+    assert "aowhisk-object-store" in str(end.error)
