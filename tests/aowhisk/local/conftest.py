@@ -113,6 +113,18 @@ def rest_of() -> Callable[..., Any]:
 
 
 @pytest.fixture
+def rest_on_a_port() -> Callable[..., Any]:
+    """Opens a client for a local OpenWhisk on a loopback port."""
+
+    @asynccontextmanager
+    async def open_(ow: LocalOpenWhisk) -> AsyncIterator[Rest]:
+        async with on_a_port(ow) as url, client(ow, url) as http:
+            yield Rest(http)
+
+    return open_
+
+
+@pytest.fixture
 async def ow(tmp_path: Path) -> AsyncIterator[LocalOpenWhisk]:
     async with LocalOpenWhisk(root=tmp_path / "ow") as running:
         yield running
