@@ -4,6 +4,7 @@
 the same store anywhere else.
 """
 
+from object_store.action import action
 from object_store.backend import ObjectInfo
 from object_store.errors import InvalidKey, NoSuchKey, StoreError, StoreUnavailable
 from object_store.store import ObjectStore, open_store
@@ -17,5 +18,6 @@ __all__ = [
     "StoreError",
     "StoreUnavailable",
     "__version__",
+    "action",
     "open_store",
 ]

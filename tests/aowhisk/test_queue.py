@@ -47,9 +47,7 @@ def test_an_item_that_waits_at_one_limit_does_not_hold_up_another_at_the_next() 
 
 
 @given(
-    st.lists(
-        st.tuples(st.integers(0, 3), st.sets(st.integers(0, 2), max_size=3)), max_size=40
-    ),
+    st.lists(st.tuples(st.integers(0, 3), st.sets(st.integers(0, 2), max_size=3)), max_size=40),
     st.lists(st.integers(1, 3), min_size=3, max_size=3),
     st.randoms(use_true_random=False),
 )

@@ -61,7 +61,7 @@ class Protocol:
         failed = fault(activation, action=attempt.action, call=attempt.call, attempts=attempt.try_)
         try:
             if failed is not None:
-                return self._failure(attempt, activation, failed)
+                return await self._failure(attempt, activation, failed)
             return await self._success(attempt, activation)
         except (WireError, StoreError, ConfigError) as error:
             return AttemptEnd(error=_unreadable(attempt, activation, error), activation=activation)
@@ -100,12 +100,14 @@ class Protocol:
             result=own, activation=activation, reads=io.reads, writes=io.writes, reported=True
         )
 
-    def _failure(
+    async def _failure(
         self, attempt: Attempt, activation: Activation, failed: AowhiskError
     ) -> AttemptEnd:
         io = _failed_io(activation.result)
         if io is None or io.attempt != attempt.id:
             return AttemptEnd(error=failed, activation=activation)
+        if io.receipt is not None:
+            io = IO.from_json((await self._read_receipt(io.receipt))["io"])
         return AttemptEnd(
             error=failed,
             activation=activation,

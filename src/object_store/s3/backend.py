@@ -20,6 +20,8 @@ __all__ = ["S3Backend"]
 
 T = TypeVar("T")
 
+_SMALL = 64 * 1024
+"""Bytes that are sent before S3 can answer."""
 _TRIES = 3
 """How often a broken read goes on, and a write whose bucket was missing is tried."""
 
@@ -33,6 +35,7 @@ class S3Backend:
         self._address = address
         self._connection = Connection(address)
         self._is_known = False  # whether S3 has accepted our credentials before
+        self._buckets: set[str] = set()  # seen or made by us
 
     @asynccontextmanager
     async def get(self, key: Key, *, etag: str | None = None) -> AsyncIterator[Reading]:
@@ -46,6 +49,8 @@ class S3Backend:
         """Write an object; in parts of a size that depends on the object's size alone."""
         client = await self._connection.client()
         target = self._target(key)
+        if body.size > _SMALL:
+            await self._find_bucket(key)
         if body.size > PART:
             etag = await self._writing(
                 key, lambda: upload_in_parts(client, target, body, metadata=metadata)
@@ -166,6 +171,26 @@ class S3Backend:
                         raise
                 await self._make_bucket(key)
             return await send()
+
+    async def _find_bucket(self, key: Key) -> None:
+        """Make the bucket unless it is there, before a body is sent that it would take.
+
+        S3 answers a write into a missing bucket without reading on, and closes: while a large body
+        is being sent, that looks like a broken connection.
+        """
+        bucket = self._bucket(key)
+        if bucket in self._buckets:
+            return
+        client = await self._connection.client()
+        with self._translated(key, "writing"):
+            try:
+                await client.head_bucket(Bucket=bucket)
+            except client.exceptions.ClientError as error:
+                if code_of(error) in ("404", "NoSuchBucket"):
+                    await self._make_bucket(key)
+                elif code_of(error) not in ("403", "AccessDenied"):  # may write all the same
+                    raise
+        self._buckets.add(bucket)
 
     async def _make_bucket(self, key: Key) -> None:
         from botocore.exceptions import ClientError
