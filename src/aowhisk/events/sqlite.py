@@ -1,0 +1,332 @@
+"""The embedded journal: one SQLite file, written by one thread.
+
+What `commit` returned for survives `kill -9` of the process (WAL, synchronous=NORMAL), with
+`?sync=full` also a loss of power. There is no timer: the thread takes whatever is queued as soon as
+it is free, in one transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import sqlite3
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from aowhisk.errors import ConfigError, JournalError
+from aowhisk.events.codec import from_json, to_json
+from aowhisk.events.model import (
+    Ended,
+    Event,
+    Intended,
+    RunEnded,
+    RunInterrupted,
+    RunStarted,
+    RunState,
+)
+from aowhisk.events.schema import prepare
+from aowhisk.events.sink import Written
+
+__all__ = ["SqliteJournal"]
+
+_log = logging.getLogger("aowhisk")
+_PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)  # between tries while the disk is full or the file locked
+_BUSY = 5.0  # seconds to wait for another process's write
+_CLOSING = 5.0
+
+_EVENTS = """INSERT INTO events SELECT value->>0, value->>1, value->>2, value->>3, value->>4,
+  value->>5, value->>6 FROM json_each(?)"""
+_OBJECT = "INSERT OR IGNORE INTO objects VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+_STARTED = "INSERT OR IGNORE INTO runs VALUES (?,?,'running',?,?,NULL)"
+_STATE = "UPDATE runs SET state = ?, ended = ? WHERE run = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """An event as it is written, and what it changes in the other tables."""
+
+    run: str
+    at: float
+    kind: str
+    call: str | None
+    attempt: str | None
+    body: str
+    objects: tuple[tuple[Any, ...], ...] = ()
+    updates: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+
+
+class SqliteJournal:
+    """A journal in the file `path`, made at need; `sync` is "normal" or "full"."""
+
+    def __init__(self, path: Path | str, *, sync: str = "normal") -> None:
+        if sync not in ("normal", "full"):
+            raise ConfigError(f"the journal's sync is {sync!r}; it is normal or full")
+        self._path = Path(path)
+        self._sync = sync
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="aowhisk-journal")
+        self._queue: list[_Row] = []
+        self._put = 0
+        self._durable = 0
+        self._next: dict[str, int] = {}
+        self._declared: dict[str, tuple[str, ...]] = {}
+        self._writing: asyncio.Task[None] | None = None
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._failure: JournalError | None = None
+        self._connection: sqlite3.Connection | None = None
+
+    def __repr__(self) -> str:
+        return f"SqliteJournal({str(self._path)!r})"
+
+    async def open(self) -> None:
+        """Open the file; raises ConfigError or JournalError, and touches nothing then."""
+        await self._call(self._connect)
+
+    async def close(self) -> None:
+        """Write what is queued, for a few seconds at most, and close the file."""
+        if self._connection is None:
+            return
+        try:
+            with (
+                contextlib.suppress(JournalError),
+                anyio.move_on_after(_CLOSING, shield=True) as scope,
+            ):
+                await self.commit()
+            if scope.cancelled_caught:
+                _log.error("journal %s: %d events were not written", self._path, len(self._queue))
+        finally:
+            with anyio.CancelScope(shield=True):
+                if self._writing is not None:
+                    self._writing.cancel()
+                await self._call(self._disconnect)
+            self._thread.shutdown(wait=False)
+
+    def put(self, event: Event) -> None:
+        """Queue an event; it is written soon, and before anything put later."""
+        declared: tuple[str, ...] = ()
+        if isinstance(event, Intended) and event.writes:
+            self._declared[event.attempt] = event.writes
+        elif isinstance(event, Ended) and self._declared:
+            declared = self._declared.pop(event.attempt, ())
+        self._queue.append(_row(event, declared))
+        self._put += 1
+        if self._writing is None and self._failure is None:
+            loop = asyncio.get_running_loop()
+            self._writing = loop.create_task(self._write_all())
+
+    async def commit(self) -> None:
+        """Return once everything put so far is durable. While the file cannot be written (disk
+        full, locked), it waits; raises JournalError where trying again cannot help."""
+        if self._failure is not None:
+            raise self._failure
+        if self._durable >= self._put:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append((self._put, waiter))
+        await waiter
+
+    async def read(self, run: str) -> Sequence[Event]:
+        """All events of a run, in order."""
+        await self.commit()
+        rows = await self._call(
+            lambda: self._fetch("SELECT kind, run, at, body FROM events WHERE run = ?", run)
+        )
+        return tuple(_event(*row) for row in rows)
+
+    async def writers(self, key: str, *, other_than: str) -> Sequence[Written]:
+        """The attempts of the run, but `other_than`, that wrote `key` last, oldest first."""
+        await self.commit()
+        rows = await self._call(lambda: self._writers(key, other_than))
+        return [_written(each) for each in rows]
+
+    async def _call(self, work: Any) -> Any:
+        """Run blocking work in the journal's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _connect(self) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self._path, isolation_level=None, timeout=_BUSY)
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigError(f"the journal {self._path} cannot be opened: {error}") from error
+        try:
+            prepare(connection, self._path)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {self._sync.upper()}")
+        except sqlite3.Error as error:
+            connection.close()
+            raise ConfigError(f"the journal {self._path} cannot be used: {error}") from error
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _fetch(self, query: str, *values: object) -> list[Any]:
+        if self._connection is None:
+            raise JournalError(f"the journal {self._path} is not open")
+        return self._connection.execute(query, values).fetchall()
+
+    def _writers(self, key: str, other_than: str) -> list[tuple[Any, Any]]:
+        last = self._fetch(
+            "SELECT of FROM objects WHERE key = ? AND mode = 'write' AND of != ? "
+            "ORDER BY at DESC LIMIT 1",
+            key,
+            other_than,
+        )
+        if not last:
+            return []
+        found = []
+        for run, seq, attempt in self._fetch(
+            "SELECT run, seq, attempt FROM objects WHERE key = ? AND mode = 'write' AND of = ? "
+            "ORDER BY at, seq",
+            key,
+            last[0][0],
+        ):
+            [ended] = self._fetch(
+                "SELECT kind, run, at, body FROM events WHERE run = ? AND seq = ?", run, seq
+            )
+            intended = self._fetch(
+                "SELECT kind, run, at, body FROM events WHERE run = ? AND seq < ? "
+                "AND kind = 'intended' AND attempt = ? ORDER BY seq DESC LIMIT 1",
+                run,
+                seq,
+                attempt,
+            )
+            found += [(row, ended) for row in intended]
+        return found
+
+    async def _write_all(self) -> None:
+        """Write until nothing is queued; the one task of this journal."""
+        try:
+            while self._queue:
+                batch, self._queue = self._queue, []
+                await self._write(batch)
+                self._durable += len(batch)
+                self._release(None)
+        except JournalError as error:
+            self._failure = error
+            self._release(error)
+        finally:
+            self._writing = None
+
+    async def _write(self, batch: list[_Row]) -> None:
+        tries = 0
+        while True:
+            try:
+                await self._call(lambda: self._insert(batch))
+            except sqlite3.OperationalError as error:
+                if tries == 0:
+                    _log.warning(
+                        "journal %s is away (%s): nothing new is invoked until it is back",
+                        self._path,
+                        error,
+                    )
+                await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+                tries += 1
+            except sqlite3.Error as error:
+                raise JournalError(
+                    f"the journal {self._path} cannot be written: {error}"
+                ) from error
+            else:
+                if tries:
+                    _log.warning("journal %s is back; %d events written", self._path, len(batch))
+                return
+
+    def _insert(self, batch: list[_Row]) -> None:
+        connection, numbers = self._connection, dict(self._next)
+        if connection is None:
+            raise JournalError(f"the journal {self._path} is not open")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            events: list[list[Any]] = []
+            for row in batch:
+                seq = numbers.get(row.run)
+                seq = self._first_free(row.run) if seq is None else seq
+                numbers[row.run] = seq + 1
+                events.append([row.run, seq, row.at, row.kind, row.call, row.attempt, row.body])
+                for n, (key, *rest) in enumerate(row.objects):
+                    connection.execute(_OBJECT, (key, row.at, row.run, seq, n, *rest))
+                for statement, values in row.updates:
+                    connection.execute(statement, values)
+            connection.execute(_EVENTS, (json.dumps(events),))
+            connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+        self._next = {run: seq for run, seq in numbers.items() if run not in _over(batch)}
+
+    def _first_free(self, run: str) -> int:
+        query = "SELECT coalesce(max(seq), -1) + 1 FROM events WHERE run = ?"
+        return int(self._fetch(query, run)[0][0])
+
+    def _release(self, error: JournalError | None) -> None:
+        waiting = []
+        for target, waiter in self._waiters:
+            if waiter.done():
+                continue
+            if error is not None:
+                waiter.set_exception(error)
+            elif target <= self._durable:
+                waiter.set_result(None)
+            else:
+                waiting.append((target, waiter))
+        self._waiters = waiting
+
+
+def _row(event: Event, declared: tuple[str, ...]) -> _Row:
+    return _Row(
+        run=event.run,
+        at=event.at,
+        kind=event.kind,
+        call=getattr(event, "call", None),
+        attempt=getattr(event, "attempt", None),
+        body=json.dumps(to_json(event), separators=(",", ":")),
+        objects=_objects(event, declared) if isinstance(event, Ended) else (),
+        updates=_updates(event),
+    )
+
+
+def _objects(event: Ended, declared: tuple[str, ...]) -> tuple[tuple[Any, ...], ...]:
+    """One row an object: key first, then what follows (at, run, seq, n)."""
+    who = (event.of, event.call, event.attempt)
+    reads = [(r.key, "read", *who, r.size, r.etag, r.by) for r in event.reads]
+    writes = [(w.key, "write", *who, w.size, w.etag, w.by) for w in event.writes]
+    unseen = [] if event.reported else [(k, "write", *who, None, None, None) for k in declared]
+    return (*reads, *writes, *unseen)
+
+
+def _updates(event: Event) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    if isinstance(event, RunStarted):
+        return ((_STARTED, (event.run, event.name, json.dumps(dict(event.labels)), event.at)),)
+    if isinstance(event, RunEnded):
+        return ((_STATE, (event.state.value, event.at, event.run)),)
+    if isinstance(event, RunInterrupted):
+        return ((_STATE, (RunState.INTERRUPTED.value, event.at, event.run)),)
+    return ()
+
+
+def _over(batch: list[_Row]) -> set[str]:
+    return {row.run for row in batch if row.kind == RunEnded.kind}
+
+
+def _event(kind: str, run: str, at: float, body: str) -> Event:
+    return from_json(kind, run, at, json.loads(body))
+
+
+def _written(rows: tuple[Any, Any]) -> Written:
+    intended, ended = _event(*rows[0]), _event(*rows[1])
+    if not isinstance(intended, Intended) or not isinstance(ended, Ended):
+        raise JournalError("an attempt's rows in the journal are not its intent and its end")
+    return Written(intended, ended)

@@ -1,0 +1,312 @@
+"""What every journal promises, and what only the one in a file does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from aowhisk.errors import ConfigError, JournalError
+from aowhisk.events import Journal, MemoryJournal, open_journal
+from aowhisk.events.codec import KINDS, from_json, to_json
+from aowhisk.events.model import (
+    Accepted,
+    CallAbandoned,
+    CallFailed,
+    Cause,
+    Diverged,
+    Ended,
+    Event,
+    Expanded,
+    Intended,
+    ObjectsMissing,
+    Recovered,
+    RecoveryPlanned,
+    Retrying,
+    RunEnded,
+    RunInterrupted,
+    RunStarted,
+    RunState,
+    Throttled,
+)
+from aowhisk.events.sqlite import SqliteJournal
+from aowhisk.models import Activation, Status, from_ms
+from object_store.wire import IORecord
+
+CALL = {"run": "r", "of": "r", "call": "c"}
+ACTIVATION = Activation(
+    id="f" * 32,
+    name="a",
+    status=Status.SUCCESS,
+    start=from_ms(1_700_000_000_123),
+    end=from_ms(1_700_000_000_456),
+    duration=0.333,
+    annotations={"waitTime": 5, "initTime": 100},
+)
+READ = IORecord("b/x", 3, "0" * 32, sha256="1" * 64, by="r/c/t", at=5, ms=6)
+EVENTS: list[Event] = [
+    RunStarted(run="r", name="n", labels={"a": "b"}, dag={"nodes": []}, concurrency=7),
+    Expanded(run="r", node="m", items=(1, {"a": [None, "é"]})),
+    Intended(
+        **CALL,
+        attempt="t",
+        action="a",
+        params={"n": 1},
+        try_=2,
+        cause=Cause.RECOVERY,
+        restore=("b/x",),
+        idempotent=False,
+        protocol=False,
+        ownership="shared",
+        reads=("b/r",),
+        writes=("b/w",),
+    ),
+    Intended(run="r", of="earlier", call="c", attempt="u", action="a", params={}, restore=()),
+    Accepted(**CALL, attempt="t", activation_id="f" * 32),
+    Ended(
+        **CALL,
+        attempt="t",
+        action="a",
+        cause=Cause.RETRY,
+        result={"x": [1.5]},
+        activation=ACTIVATION,
+        reads=(READ,),
+        writes=(READ,),
+        reported=True,
+        final=False,
+        sent=1.0,
+        queued=0.5,
+    ),
+    Ended(**CALL, attempt="u", action="a", error="no", error_class="ActionError"),
+    Retrying(**CALL, attempt="t", delay=0.5, error="no", activation_id="f" * 32),
+    ObjectsMissing(**CALL, attempt="t", keys=("b/x",)),
+    RecoveryPlanned(**CALL, lost=("b/x",), steps=(("r/w", ("b/x",)),)),
+    Recovered(**CALL, seconds=0.25, reason="budget"),
+    Diverged(**CALL, action="a", key="b/x", before="1", after="2"),
+    CallFailed(**CALL, error="no", error_class="GraphError"),
+    CallAbandoned(**CALL, reason="x"),
+    Throttled(run="r", seconds=2.0, text="slow"),
+    RunInterrupted(run="r", in_flight=("t",)),
+    RunEnded(run="r", state=RunState.FAILED),
+]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
+    """Each of them, open."""
+    url = "memory:" if request.param == "memory" else f"sqlite://{tmp_path}/deep/journal.db"
+    found = open_journal(url)
+    await found.open()
+    yield found
+    await found.close()
+
+
+def test_the_list_of_events_above_has_every_kind() -> None:
+    assert {event.kind for event in EVENTS} == set(KINDS)
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.kind)
+def test_an_event_comes_back_from_json_as_it_was(event: Event) -> None:
+    assert from_json(event.kind, event.run, event.at, to_json(event)) == event
+
+
+async def test_a_journal_gives_back_every_kind_of_event_in_order(journal: Journal) -> None:
+    for event in EVENTS:
+        journal.put(event)
+    await journal.commit()
+    assert list(await journal.read("r")) == EVENTS
+    assert list(await journal.read("unknown")) == []
+
+
+async def test_runs_are_kept_apart(journal: Journal) -> None:
+    for n in range(300):
+        journal.put(Throttled(run=f"r{n % 3}", seconds=n, text=""))
+    await journal.commit()
+    for n in range(3):
+        found = [e.seconds for e in await journal.read(f"r{n}") if isinstance(e, Throttled)]
+        assert found == list(range(n, 300, 3))
+
+
+async def test_the_last_run_that_wrote_an_object_is_found_with_all_its_attempts(
+    journal: Journal,
+) -> None:
+    for run in ("r1", "r2", "r3"):
+        for attempt in ("a", "b"):
+            who = {"run": run, "of": run, "call": "c", "attempt": run + attempt, "action": "x"}
+            journal.put(Intended(**who, params={"run": run}))  # type: ignore[arg-type]
+            wrote = (IORecord("b/x", 1, "0" * 32),)
+            journal.put(Ended(**who, writes=wrote, reported=True))  # type: ignore[arg-type]
+    found = await journal.writers("b/x", other_than="r3")
+    assert [(w.intended.attempt, w.ended.attempt) for w in found] == [
+        ("r2a", "r2a"),
+        ("r2b", "r2b"),
+    ]
+    assert found[0].intended.params == {"run": "r2"}
+    assert list(await journal.writers("b/none", other_than="")) == []
+
+
+async def test_what_a_silent_call_declares_counts_as_written(journal: Journal) -> None:
+    who = {**CALL, "attempt": "t", "action": "x"}
+    journal.put(Intended(**who, params={}, writes=("b/x",)))  # type: ignore[arg-type]
+    journal.put(Ended(**who))  # type: ignore[arg-type]
+    assert len(await journal.writers("b/x", other_than="")) == 1
+
+
+async def test_a_hundred_tasks_commit_at_once(journal: Journal) -> None:
+    async def one(n: int) -> None:
+        for step in range(20):
+            journal.put(Throttled(run=f"r{n}", seconds=step, text=""))
+            await journal.commit()
+
+    async with anyio.create_task_group() as group:
+        for n in range(100):
+            group.start_soon(one, n)
+    for n in range(100):
+        assert len(await journal.read(f"r{n}")) == 20
+
+
+async def test_a_file_is_read_by_the_next_process_and_goes_on_where_it_ended(
+    tmp_path: Path,
+) -> None:
+    for n in range(3):
+        journal = SqliteJournal(tmp_path / "j.db")
+        await journal.open()
+        assert len(await journal.read("r")) == n
+        journal.put(Throttled(run="r", seconds=n, text=""))
+        await journal.close()
+
+
+CHILD = """
+import asyncio, sys
+from aowhisk.events.model import Throttled
+from aowhisk.events.sqlite import SqliteJournal
+
+async def main():
+    journal = SqliteJournal(sys.argv[1])
+    await journal.open()
+    n = 0
+    while True:
+        for _ in range(7):
+            journal.put(Throttled(run="r", seconds=n, text="")); n += 1
+        await journal.commit()
+        print(n, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_what_was_committed_survives_kill_9(tmp_path: Path) -> None:
+    path = tmp_path / "j.db"
+    command = [sys.executable, "-c", textwrap.dedent(CHILD), str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        said = 0
+        for line in child.stdout:
+            said = int(line)
+            if said >= 700:
+                break
+        os.kill(child.pid, signal.SIGKILL)
+        said = max([said, *(int(line) for line in child.stdout if line.endswith("\n"))])
+
+    async def count() -> list[float]:
+        journal = SqliteJournal(path)
+        await journal.open()
+        found = [e.seconds for e in await journal.read("r") if isinstance(e, Throttled)]
+        await journal.close()
+        return found
+
+    found = anyio.run(count)
+    assert len(found) >= said
+    assert found == list(range(len(found)))
+
+
+async def test_while_the_file_is_locked_commits_wait_and_nothing_is_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aowhisk.events.sqlite._BUSY", 0.05)
+    journal = SqliteJournal(tmp_path / "j.db")
+    await journal.open()
+    other = sqlite3.connect(tmp_path / "j.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    journal.put(Throttled(run="r", seconds=1, text=""))
+    with anyio.move_on_after(0.4) as scope:
+        await journal.commit()
+    assert scope.cancelled_caught
+    assert "nothing new is invoked" in caplog.text
+    journal.put(Throttled(run="r", seconds=2, text=""))
+    other.execute("ROLLBACK")
+    other.close()
+    with anyio.fail_after(10):
+        await journal.commit()
+    assert "is back" in caplog.text
+    assert len(await journal.read("r")) == 2
+    await journal.close()
+
+
+async def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("no database, but long enough to be looked at as if it were one " * 20)
+    before = text.read_bytes()
+    with pytest.raises(ConfigError, match="not a usable SQLite file"):
+        await SqliteJournal(text).open()
+    assert text.read_bytes() == before
+    other = tmp_path / "other.db"
+    with sqlite3.connect(other) as connection:
+        connection.execute("CREATE TABLE mine (x)")
+    connection.close()
+    with pytest.raises(ConfigError, match="something else"):
+        await SqliteJournal(other).open()
+
+
+async def test_a_journal_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "j.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(JournalError, match="newer aowhisk"):
+        await SqliteJournal(path).open()
+
+
+async def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be opened"):
+        await SqliteJournal(tmp_path / "file" / "j.db").open()
+
+
+@pytest.mark.parametrize("url", ["sqlite:", "sqlite:///x?sink=1", "sqlite:///x?sync=half", "ftp:x"])
+def test_a_url_that_names_no_journal_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError):
+        open_journal(url)
+
+
+async def test_people_can_ask_with_plain_sql(tmp_path: Path) -> None:
+    path = tmp_path / "j.db"
+    journal = SqliteJournal(path)
+    await journal.open()
+    for event in EVENTS:
+        journal.put(event)
+    await journal.close()
+    connection = sqlite3.connect(path)
+    ask = lambda query: connection.execute(query).fetchall()  # noqa: E731
+    assert ask("SELECT name, state FROM runs") == [("n", "failed")]
+    assert ask("SELECT call, attempts, failures FROM calls") == [("c", 2, 1)]
+    assert ask("SELECT mode, size FROM objects ORDER BY mode") == [("read", 3), ("write", 3)]
+    assert ask("SELECT duration_ms, init_ms FROM attempts WHERE attempt = 't'") == [(333, 100)]
+    plan = ask(
+        "EXPLAIN QUERY PLAN SELECT * FROM events WHERE json_extract(body, '$.error_class') = 'X' "
+        "AND json_extract(body, '$.error_class') IS NOT NULL AND at > 5"
+    )
+    assert "events_failures" in plan[0][3]
+    connection.close()
+
+
+def test_memory_is_a_journal_as_well() -> None:
+    assert isinstance(open_journal("memory:"), MemoryJournal)
