@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from aowhisk.errors import ConfigError, JournalError
+from aowhisk.errors import ConfigError, Fenced, JournalError
 from aowhisk.events import Journal, MemoryJournal, open_journal
 from aowhisk.events.codec import KINDS, from_json, to_json
 from aowhisk.events.model import (
@@ -35,6 +35,7 @@ from aowhisk.events.model import (
     RunInterrupted,
     RunStarted,
     RunState,
+    Taken,
     Throttled,
 )
 from aowhisk.events.sqlite import SqliteJournal
@@ -94,6 +95,7 @@ EVENTS: list[Event] = [
     CallFailed(**CALL, error="no", error_class="GraphError"),
     CallAbandoned(**CALL, reason="x"),
     Throttled(run="r", seconds=2.0, text="slow"),
+    Taken(run="r", owner="someone"),
     RunInterrupted(run="r", in_flight=("t",)),
     RunEnded(run="r", state=RunState.FAILED),
 ]
@@ -173,14 +175,90 @@ async def test_a_hundred_tasks_commit_at_once(journal: Journal) -> None:
         assert len(await journal.read(f"r{n}")) == 20
 
 
-async def test_a_file_is_read_by_the_next_process_and_goes_on_where_it_ended(
-    tmp_path: Path,
-) -> None:
-    for n in range(3):
-        journal = SqliteJournal(tmp_path / "j.db")
+async def test_runs_are_listed_by_where_they_stand(journal: Journal) -> None:
+    for n in range(4):
+        journal.put(RunStarted(run=f"r{n}", name=f"n{n}", at=float(n), queued=n == 0))
+    journal.put(RunEnded(run="r1", state=RunState.SUCCEEDED, at=9.0))
+    journal.put(RunInterrupted(run="r2"))
+    await journal.commit()
+    running = await journal.runs([RunState.RUNNING])
+    assert [(i.run, i.name, i.state) for i in running] == [("r3", "n3", RunState.RUNNING)]
+    others = await journal.runs([RunState.SUCCEEDED, RunState.INTERRUPTED, RunState.QUEUED])
+    assert [(i.run, i.started) for i in others] == [("r0", 0.0), ("r1", 1.0), ("r2", 2.0)]
+    assert others[1].ended == 9.0
+    await journal.take("r0", after=1)
+    assert [i.run for i in await journal.runs([RunState.RUNNING])] == ["r0", "r3"]
+
+
+async def test_a_lease_is_whose_beat_grows_until_it_is_released(journal: Journal) -> None:
+    journal.put(RunStarted(run="r", name="n"))
+    await journal.commit()
+    assert await journal.lease("r") is None
+    await journal.beat(["r"])
+    first = await journal.lease("r")
+    await journal.beat(["r"])
+    second = await journal.lease("r")
+    assert first is not None
+    assert second is not None
+    assert first.owner == second.owner == journal.owner
+    assert second.beat > first.beat
+    await journal.release("r")
+    assert await journal.lease("r") is None
+
+
+async def test_taking_a_run_that_has_gone_on_since_it_was_read_is_fenced(journal: Journal) -> None:
+    journal.put(RunStarted(run="r", name="n"))
+    journal.put(Throttled(run="r", seconds=1, text=""))
+    await journal.commit()
+    with pytest.raises(Fenced):
+        await journal.take("r", after=1)
+    await journal.take("r", after=2)
+    assert (await journal.read("r"))[-1].kind == "taken"
+
+
+async def test_the_next_process_takes_the_run_and_the_one_before_is_fenced(tmp_path: Path) -> None:
+    one, two = SqliteJournal(tmp_path / "j.db"), SqliteJournal(tmp_path / "j.db")
+    await one.open()
+    await two.open()
+    one.put(RunStarted(run="r", name="n"))
+    one.put(RunStarted(run="s", name="n"))
+    await one.commit("r")
+    await two.take("r", after=len(await two.read("r")))
+    one.put(Throttled(run="r", seconds=1, text=""))
+    one.put(Throttled(run="s", seconds=1, text=""))
+    with pytest.raises(Fenced, match="another process"):
+        await one.commit("r")
+    await one.commit("s")
+    two.put(Throttled(run="r", seconds=2, text=""))
+    await two.commit("r")
+    assert [e.kind for e in await one.read("r")] == ["run_started", "taken", "throttled"]
+    assert [e.kind for e in await one.read("s")] == ["run_started", "throttled"]
+    await one.close()
+    await two.close()
+
+
+async def test_of_many_that_take_a_run_at_once_one_gets_it(tmp_path: Path) -> None:
+    journals = [SqliteJournal(tmp_path / "j.db") for _ in range(8)]
+    for journal in journals:
         await journal.open()
-        assert len(await journal.read("r")) == n
-        journal.put(Throttled(run="r", seconds=n, text=""))
+    journals[0].put(RunStarted(run="r", name="n"))
+    await journals[0].commit()
+    won: list[str] = []
+
+    async def one(journal: SqliteJournal) -> None:
+        try:
+            await journal.take("r", after=1)
+        except Fenced:
+            return
+        won.append(journal.owner)
+
+    async with anyio.create_task_group() as group:
+        for journal in journals:
+            group.start_soon(one, journal)
+    assert len(won) == 1
+    taken = [e for e in await journals[0].read("r") if isinstance(e, Taken)]
+    assert [e.owner for e in taken] == won
+    for journal in journals:
         await journal.close()
 
 

@@ -1,24 +1,35 @@
 """A journal in memory: everything is gone with the process. For tests and for runs nobody
-resumes.
-"""
+resumes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from aowhisk.events.model import Ended, Event, Intended
-from aowhisk.events.sink import Written
+from aowhisk.errors import Fenced
+from aowhisk.events.model import (
+    Ended,
+    Event,
+    Intended,
+    RunEnded,
+    RunInterrupted,
+    RunStarted,
+    RunState,
+    Taken,
+)
+from aowhisk.events.sink import Lease, RunInfo, Written, new_owner
 
-__all__ = ["MemoryJournal"]
+__all__ = ["MemoryJournal", "state_of"]
 
 
 class MemoryJournal:
     """Keeps the events of all runs in lists; `events` holds them by run."""
 
     def __init__(self) -> None:
+        self.owner = new_owner()
         self.events: dict[str, list[Event]] = {}
         self._intents: dict[str, Intended] = {}
         self._writers: dict[str, list[Written]] = {}
+        self._leases: dict[str, Lease] = {}
 
     async def open(self) -> None:
         """Nothing to do."""
@@ -38,10 +49,11 @@ class MemoryJournal:
 
     def _index(self, written: Written) -> None:
         reported = {w.key for w in written.ended.writes}
-        for key in reported | set(written.intended.writes):
+        declared = () if written.ended.reported else written.intended.writes
+        for key in reported.union(declared):
             self._writers.setdefault(key, []).append(written)
 
-    async def commit(self) -> None:
+    async def commit(self, run: str | None = None) -> None:
         """As durable as it gets."""
 
     async def read(self, run: str) -> Sequence[Event]:
@@ -52,3 +64,49 @@ class MemoryJournal:
         """The attempts of the run, but `other_than`, that wrote `key` last, oldest first."""
         known = [w for w in self._writers.get(key, ()) if w.intended.of != other_than]
         return [w for w in known if w.intended.of == known[-1].intended.of]
+
+    async def runs(self, states: Collection[RunState]) -> Sequence[RunInfo]:
+        """The runs in these states, oldest first."""
+        found = []
+        for run, events in self.events.items():
+            first = events[0]
+            state, ended = state_of(events)
+            if state in states and isinstance(first, RunStarted):
+                found.append(RunInfo(run, first.name, state, first.at, ended))
+        return sorted(found, key=lambda info: info.started)
+
+    async def take(self, run: str, *, after: int) -> None:
+        """Own a run; nobody else can, but what was read may be old."""
+        if len(self.events.get(run, ())) != after:
+            raise Fenced(f"run {run} has gone on since it was read")
+        self.put(Taken(run=run, owner=self.owner))
+
+    async def beat(self, runs: Collection[str]) -> None:
+        """Count on."""
+        for run in runs:
+            known = self._leases.get(run)
+            self._leases[run] = Lease(self.owner, known.beat + 1 if known else 0)
+
+    async def lease(self, run: str) -> Lease | None:
+        """Who is at work on a run."""
+        return self._leases.get(run)
+
+    async def release(self, run: str) -> None:
+        """Forget it."""
+        self._leases.pop(run, None)
+
+
+def state_of(events: Sequence[Event]) -> tuple[RunState, float | None]:
+    """Where a run stands by its events, and since when if it stands still."""
+    state, ended = RunState.RUNNING, None
+    for event in events:
+        match event:
+            case RunStarted(queued=True):
+                state = RunState.QUEUED
+            case RunStarted() | Taken():
+                state, ended = RunState.RUNNING, None
+            case RunInterrupted():
+                state, ended = RunState.INTERRUPTED, event.at
+            case RunEnded():
+                state, ended = event.state, event.at
+    return state, ended

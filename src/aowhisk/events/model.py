@@ -30,6 +30,7 @@ __all__ = [
     "RunInterrupted",
     "RunStarted",
     "RunState",
+    "Taken",
     "Throttled",
     "now",
 ]
@@ -41,8 +42,9 @@ def now() -> float:
 
 
 class RunState(Enum):
-    """Where a run stands."""
+    """Where a run stands. A queued one waits for whoever serves."""
 
+    QUEUED = "queued"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -80,13 +82,24 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
-    """The run exists. `dag` is its JSON, None for a run that decides as it goes."""
+    """The run exists. `dag` is its JSON, None for a run that decides as it goes; `queued` says that
+    it waits for whoever serves. `concurrency` 0 leaves it to that one."""
 
     kind: ClassVar[str] = "run_started"
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     dag: JSON = None
     concurrency: int = 1
+    queued: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken(Event):
+    """From here on `owner` is the one who sends; whoever had the run before has to stop. Only the
+    number of this event decides, since only one event can have it."""
+
+    kind: ClassVar[str] = "taken"
+    owner: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,8 @@ CREATE TABLE runs (
 ) WITHOUT ROWID;
 CREATE INDEX runs_by_name ON runs (name, started);
 CREATE INDEX runs_by_state ON runs (state, started);
+CREATE TABLE leases (run TEXT PRIMARY KEY, owner TEXT NOT NULL, beat INTEGER NOT NULL)
+  WITHOUT ROWID;
 CREATE TABLE objects (
   key TEXT NOT NULL, at REAL NOT NULL, run TEXT NOT NULL, seq INTEGER NOT NULL, n INTEGER NOT NULL,
   mode TEXT NOT NULL CHECK (mode IN ('read', 'write')),

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+import os
+import secrets
+import socket
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from aowhisk.events.model import Ended, Event, Intended
+from aowhisk.events.model import Ended, Event, Intended, RunState
 
-__all__ = ["Journal", "Recorder", "Sink", "Written"]
+__all__ = ["Journal", "Lease", "Recorder", "RunInfo", "Sink", "Written", "new_owner"]
 
 _log = logging.getLogger("aowhisk")
+
+
+def new_owner() -> str:
+    """A name for this process that no other has or will have."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(6)}"
 
 
 class Sink(Protocol):
@@ -31,8 +39,35 @@ class Written:
     ended: Ended
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who says to be at work on a run; `beat` grows as long as that is so."""
+
+    owner: str
+    beat: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A run in a list; times are epoch seconds."""
+
+    run: str
+    name: str
+    state: RunState
+    started: float
+    ended: float | None = None
+
+
 class Journal(Protocol):
-    """The sink that must not lose an event. Events keep the order in which they were put."""
+    """The sink that must not lose an event.
+
+    The events of a run are numbered from 0, and no number is given twice: that decides whose run it
+    is. Whoever puts the first event of a run owns it, until another takes it.
+    """
+
+    @property
+    def owner(self) -> str:
+        """The name of this journal's process among those that share the database."""
 
     async def open(self) -> None:
         """Get ready; raises ConfigError where it cannot be used."""
@@ -41,10 +76,11 @@ class Journal(Protocol):
         """Make what was put durable and let go."""
 
     def put(self, event: Event) -> None:
-        """Queue an event behind all earlier ones."""
+        """Queue an event behind all earlier ones; those of a run that another owns are dropped."""
 
-    async def commit(self) -> None:
-        """Return once everything put so far is durable; raises JournalError."""
+    async def commit(self, run: str | None = None) -> None:
+        """Return once everything put so far is durable. Raises JournalError, and Fenced where
+        another process owns `run`."""
 
     async def read(self, run: str) -> Sequence[Event]:
         """All events of a run, in order; empty for an unknown run."""
@@ -52,6 +88,22 @@ class Journal(Protocol):
     async def writers(self, key: str, *, other_than: str) -> Sequence[Written]:
         """Who wrote `key`, oldest first: the attempts of calls of the run (but `other_than`) that
         wrote it last; empty where none is known."""
+
+    async def runs(self, states: Collection[RunState]) -> Sequence[RunInfo]:
+        """The runs in these states, oldest first."""
+
+    async def take(self, run: str, *, after: int) -> None:
+        """Own a run of which we have read `after` events: put Taken behind them. Raises Fenced
+        where another event has that number by now: read again."""
+
+    async def beat(self, runs: Collection[str]) -> None:
+        """Say of these runs, which we own, that we are still at work on them."""
+
+    async def lease(self, run: str) -> Lease | None:
+        """Who is at work on a run; None if nobody says so."""
+
+    async def release(self, run: str) -> None:
+        """We are no longer at work on the run."""
 
 
 class Recorder:
@@ -86,7 +138,7 @@ class Recorder:
     async def commit(self, *events: Event) -> None:
         """Record events and return once they, and everything before them, are durable."""
         self.record(*events)
-        await self.journal.commit()
+        await self.journal.commit(events[0].run if events else None)
 
     def _offer(self, sink: Sink, event: Event) -> None:
         try:

@@ -12,7 +12,7 @@ import contextlib
 import json
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 
 import anyio
 
-from aowhisk.errors import ConfigError, JournalError
+from aowhisk.errors import ConfigError, Fenced, JournalError
 from aowhisk.events.codec import from_json, to_json
 from aowhisk.events.model import (
     Ended,
@@ -30,9 +30,10 @@ from aowhisk.events.model import (
     RunInterrupted,
     RunStarted,
     RunState,
+    Taken,
 )
 from aowhisk.events.schema import prepare
-from aowhisk.events.sink import Written
+from aowhisk.events.sink import Lease, RunInfo, Written, new_owner
 
 __all__ = ["SqliteJournal"]
 
@@ -44,7 +45,9 @@ _CLOSING = 5.0
 _EVENTS = """INSERT INTO events SELECT value->>0, value->>1, value->>2, value->>3, value->>4,
   value->>5, value->>6 FROM json_each(?)"""
 _OBJECT = "INSERT OR IGNORE INTO objects VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
-_STARTED = "INSERT OR IGNORE INTO runs VALUES (?,?,'running',?,?,NULL)"
+_STARTED = "INSERT OR IGNORE INTO runs VALUES (?,?,?,?,?,NULL)"
+_BEAT = """INSERT INTO leases VALUES (?, ?, 0)
+  ON CONFLICT (run) DO UPDATE SET owner = excluded.owner, beat = beat + 1"""
 _STATE = "UPDATE runs SET state = ?, ended = ? WHERE run = ?"
 
 
@@ -74,10 +77,12 @@ class SqliteJournal:
         self._queue: list[_Row] = []
         self._put = 0
         self._durable = 0
+        self.owner = new_owner()
         self._next: dict[str, int] = {}
+        self._fenced: set[str] = set()
         self._declared: dict[str, tuple[str, ...]] = {}
         self._writing: asyncio.Task[None] | None = None
-        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._waiters: list[tuple[int, str | None, asyncio.Future[None]]] = []
         self._failure: JournalError | None = None
         self._connection: sqlite3.Connection | None = None
 
@@ -109,6 +114,8 @@ class SqliteJournal:
 
     def put(self, event: Event) -> None:
         """Queue an event; it is written soon, and before anything put later."""
+        if event.run in self._fenced:
+            return
         declared: tuple[str, ...] = ()
         if isinstance(event, Intended) and event.writes:
             self._declared[event.attempt] = event.writes
@@ -120,15 +127,18 @@ class SqliteJournal:
             loop = asyncio.get_running_loop()
             self._writing = loop.create_task(self._write_all())
 
-    async def commit(self) -> None:
+    async def commit(self, run: str | None = None) -> None:
         """Return once everything put so far is durable. While the file cannot be written (disk
-        full, locked), it waits; raises JournalError where trying again cannot help."""
+        full, locked), it waits; raises JournalError where trying again cannot help, Fenced where
+        another process owns `run`."""
         if self._failure is not None:
             raise self._failure
+        if run in self._fenced:
+            raise _fence(run)
         if self._durable >= self._put:
             return
         waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append((self._put, waiter))
+        self._waiters.append((self._put, run, waiter))
         await waiter
 
     async def read(self, run: str) -> Sequence[Event]:
@@ -144,6 +154,48 @@ class SqliteJournal:
         await self.commit()
         rows = await self._call(lambda: self._writers(key, other_than))
         return [_written(each) for each in rows]
+
+    async def runs(self, states: Collection[RunState]) -> Sequence[RunInfo]:
+        """The runs in these states, oldest first."""
+        await self.commit()
+        marks = ",".join("?" * len(states))
+        query = (
+            "SELECT run, name, state, started, ended FROM runs "
+            f"WHERE state IN ({marks}) ORDER BY started"
+        )
+        rows = await self._call(lambda: self._fetch(query, *(state.value for state in states)))
+        return [RunInfo(run, name, RunState(state), *times) for run, name, state, *times in rows]
+
+    async def take(self, run: str, *, after: int) -> None:
+        """Own a run of which we have read `after` events. Raises Fenced."""
+        await self.commit()
+        self._fenced.discard(run)
+        self._next[run] = after  # the writer is idle: everything put is durable
+        self.put(Taken(run=run, owner=self.owner))
+        await self.commit(run)
+
+    async def beat(self, runs: Collection[str]) -> None:
+        """Say of these runs that we are still at work on them."""
+        rows = [(run, self.owner) for run in runs]
+        await self._call(lambda: self._change(_BEAT, rows))
+
+    async def lease(self, run: str) -> Lease | None:
+        """Who is at work on a run; None if nobody says so."""
+        rows = await self._call(
+            lambda: self._fetch("SELECT owner, beat FROM leases WHERE run = ?", run)
+        )
+        return Lease(*rows[0]) if rows else None
+
+    async def release(self, run: str) -> None:
+        """We are no longer at work on the run."""
+        who = [(run, self.owner)]
+        drop = "DELETE FROM leases WHERE run = ? AND owner = ?"
+        await self._call(lambda: self._change(drop, who))
+
+    def _change(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        if self._connection is None:
+            raise JournalError(f"the journal {self._path} is not open")
+        self._connection.executemany(statement, rows)
 
     async def _call(self, work: Any) -> Any:
         """Run blocking work in the journal's thread."""
@@ -244,45 +296,69 @@ class SqliteJournal:
                 return
 
     def _insert(self, batch: list[_Row]) -> None:
-        connection, numbers = self._connection, dict(self._next)
+        """Write a batch in one transaction, but for the runs that another process owns."""
+        connection = self._connection
         if connection is None:
             raise JournalError(f"the journal {self._path} is not open")
         connection.execute("BEGIN IMMEDIATE")
         try:
-            events: list[list[Any]] = []
-            for row in batch:
-                seq = numbers.get(row.run)
-                seq = self._first_free(row.run) if seq is None else seq
-                numbers[row.run] = seq + 1
-                events.append([row.run, seq, row.at, row.kind, row.call, row.attempt, row.body])
-                for n, (key, *rest) in enumerate(row.objects):
-                    connection.execute(_OBJECT, (key, row.at, row.run, seq, n, *rest))
-                for statement, values in row.updates:
-                    connection.execute(statement, values)
-            connection.execute(_EVENTS, (json.dumps(events),))
+            try:
+                numbers = self._insert_rows(connection, batch)
+            except sqlite3.IntegrityError:
+                connection.execute("ROLLBACK")
+                connection.execute("BEGIN IMMEDIATE")
+                self._fenced |= self._clashing(batch)
+                batch = [row for row in batch if row.run not in self._fenced]
+                numbers = self._insert_rows(connection, batch)
             connection.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             raise
-        self._next = {run: seq for run, seq in numbers.items() if run not in _over(batch)}
+        over = {row.run for row in batch if row.kind == RunEnded.kind}
+        self._next = {run: seq for run, seq in numbers.items() if run not in over}
 
-    def _first_free(self, run: str) -> int:
-        query = "SELECT coalesce(max(seq), -1) + 1 FROM events WHERE run = ?"
-        return int(self._fetch(query, run)[0][0])
+    def _insert_rows(self, connection: sqlite3.Connection, batch: list[_Row]) -> dict[str, int]:
+        numbers = dict(self._next)
+        events: list[list[Any]] = []
+        for row in batch:
+            seq = numbers.get(row.run, 0)
+            numbers[row.run] = seq + 1
+            events.append([row.run, seq, row.at, row.kind, row.call, row.attempt, row.body])
+            for n, (key, *rest) in enumerate(row.objects):
+                connection.execute(_OBJECT, (key, row.at, row.run, seq, n, *rest))
+            for statement, values in row.updates:
+                connection.execute(statement, values)
+        connection.execute(_EVENTS, (json.dumps(events),))
+        return numbers
+
+    def _clashing(self, batch: list[_Row]) -> set[str]:
+        """The runs of which another process has put the event that we wanted to put next."""
+        found = "SELECT 1 FROM events WHERE run = ? AND seq = ?"
+        return {
+            run
+            for run in {row.run for row in batch}
+            if self._fetch(found, run, self._next.get(run, 0))
+        }
 
     def _release(self, error: JournalError | None) -> None:
         waiting = []
-        for target, waiter in self._waiters:
+        for target, run, waiter in self._waiters:
             if waiter.done():
                 continue
             if error is not None:
                 waiter.set_exception(error)
-            elif target <= self._durable:
-                waiter.set_result(None)
+            elif target > self._durable:
+                waiting.append((target, run, waiter))
+            elif run in self._fenced:
+                waiter.set_exception(_fence(run))
             else:
-                waiting.append((target, waiter))
+                waiter.set_result(None)
         self._waiters = waiting
+
+
+def _fence(run: str | None) -> Fenced:
+    return Fenced(f"run {run} is another process's by now; this one has stopped sending for it")
 
 
 def _row(event: Event, declared: tuple[str, ...]) -> _Row:
@@ -309,16 +385,16 @@ def _objects(event: Ended, declared: tuple[str, ...]) -> tuple[tuple[Any, ...], 
 
 def _updates(event: Event) -> tuple[tuple[str, tuple[Any, ...]], ...]:
     if isinstance(event, RunStarted):
-        return ((_STARTED, (event.run, event.name, json.dumps(dict(event.labels)), event.at)),)
+        state = RunState.QUEUED if event.queued else RunState.RUNNING
+        labels = json.dumps(dict(event.labels))
+        return ((_STARTED, (event.run, event.name, state.value, labels, event.at)),)
+    if isinstance(event, Taken):
+        return ((_STATE, (RunState.RUNNING.value, None, event.run)),)
     if isinstance(event, RunEnded):
         return ((_STATE, (event.state.value, event.at, event.run)),)
     if isinstance(event, RunInterrupted):
         return ((_STATE, (RunState.INTERRUPTED.value, event.at, event.run)),)
     return ()
-
-
-def _over(batch: list[_Row]) -> set[str]:
-    return {row.run for row in batch if row.kind == RunEnded.kind}
 
 
 def _event(kind: str, run: str, at: float, body: str) -> Event:
