@@ -9,14 +9,23 @@ from hypothesis import strategies as st
 from world import Info, World, chain, keys
 
 from aowhisk.dag import Dag, item
-from aowhisk.errors import DeveloperError, RecoveryFailed, RunFailed
+from aowhisk.errors import (
+    DeveloperError,
+    Lost,
+    MissingObject,
+    RecoveryFailed,
+    RunFailed,
+    TimedOut,
+)
 from aowhisk.events import MemoryJournal
-from aowhisk.events.model import Diverged, RecoveryPlanned
-from aowhisk.invoker import Attempt
+from aowhisk.events.model import Cause, Diverged, Ended, RecoveryPlanned
+from aowhisk.invoker import Attempt, AttemptEnd
+from aowhisk.lineage import CallRef
 from aowhisk.models import Abandoned
 from aowhisk.recovery import RecoveryPolicy
 from aowhisk.retry import RetryPolicy
 from aowhisk.scheduler import Execution
+from object_store.wire import IORecord
 
 
 def once(world: World, call: str, *lost: str) -> None:
@@ -409,6 +418,141 @@ async def test_no_more_calls_than_the_concurrency_are_out_at_once() -> None:
     await world.run(dag, concurrency=7)
     assert world.most_at_once == 7
     assert world.runs.total() == 400
+
+
+async def test_an_item_that_cannot_be_put_together_lets_no_more_calls_out_than_allowed() -> None:
+    world = World()
+    dag = Dag("reentered")
+    bad = dag.map("step", {"n": item["missing"]}, over=[{}, {}], id="bad", tolerate=2)
+    dag.map("step", {"n": item}, over=list(range(10)), id="use", after=[bad])
+    await world.run(dag, concurrency=2)
+    assert world.most_at_once == 2
+
+
+async def test_a_map_over_what_is_no_list_fails_whatever_it_tolerates() -> None:
+    world = World()
+    dag = Dag("nolist")
+    one = dag.call("step", {"result": {"n": 1}}, id="one")
+    dag.map("step", {"n": item}, over=one["n"], id="m", tolerate=3)
+    with pytest.raises(RunFailed, match="a map goes over a list"):
+        await world.run(dag)
+
+
+async def test_a_node_that_has_failed_makes_no_more_of_its_calls() -> None:
+    world = World()
+    parts = world.parts()
+    no = RetryPolicy(retries=0)
+    world.broken["bad.0"] = DeveloperError("no", action="step", call="bad.0")
+    dag = Dag("shut")
+    dag.map("step", {"n": item}, over=list(range(5)), id="bad", concurrency=1, retry=no)
+    with pytest.raises(RunFailed) as caught:
+        await world.run(dag, parts=parts)
+    events = await parts.recorder.journal.read("r1")
+    assert [e.kind for e in events] == ["run_started", "expanded", "intended", "ended", "run_ended"]
+    assert caught.value.run.never_started == ["bad.1", "bad.2", "bad.3", "bad.4"]
+
+
+async def test_a_writer_run_again_does_not_hope_for_those_that_wait_for_it() -> None:
+    """Its first attempt needed nothing; the next misses what nobody has ever written here."""
+    world = World()
+    dag = Dag("hope")
+    dag.call("step", {"writes": ["b/x"]}, id="make")
+    dag.call("step", {}, id="tick")
+    for name in ("one", "two"):  # no reference: for all we know they might write it
+        dag.call("step", {"reads": ["b/x"]}, id=name, after=["tick"])
+    act = world._act
+
+    def forgetful(attempt: Attempt) -> AttemptEnd:
+        if attempt.call == "make" and world.runs["make"] > 1:
+            facts = {"action": "step", "call": "make"}
+            return AttemptEnd(error=MissingObject("gone", keys=["b/input"], **facts))
+        return act(attempt)
+
+    world._act = forgetful  # type: ignore[method-assign]
+    once(world, "make", "b/x")
+    assert await reason_of(world, dag) == "no known writer"
+
+
+async def test_a_call_does_not_hope_for_one_that_waits_for_what_it_once_wrote() -> None:
+    """A failed attempt wrote b/k; who reads that waits for its writer to end."""
+    world = World()
+    dag = Dag("hope")
+    dag.call("step", {}, id="fickle")
+    dag.call("step", {}, id="tick")
+    dag.call("step", {"reads": ["b/k"]}, id="use", after=["tick"])
+    act = world._act
+
+    def fickle(attempt: Attempt) -> AttemptEnd:
+        if attempt.call != "fickle":
+            return act(attempt)
+        error = MissingObject("gone", keys=["b/input"], action="step", call="fickle")
+        return AttemptEnd(error=error, writes=(IORecord("b/k", 1, "0" * 32),), reported=True)
+
+    world._act = fickle  # type: ignore[method-assign]
+    with pytest.raises(RunFailed) as caught:
+        await world.run(dag)
+    assert set(caught.value.failures) == {"fickle", "use"}
+
+
+async def test_objects_that_others_wrote_again_meanwhile_do_not_make_stores_differ() -> None:
+    world = World()
+    dag = Dag("twice")
+    make = dag.call("step", {"writes": ["b/x"]}, id="make")
+    dag.call("step", {"reads": ["b/x"], "of": make["writes"]}, id="use")
+    act = world._act
+
+    def unlucky(attempt: Attempt) -> AttemptEnd:
+        if attempt.call != "use" or world.runs["use"] > 3:
+            return act(attempt)
+        # gone when the action looks, written again by somebody of this run before we do
+        execution.engine.recovery.lineage.record(
+            execution.engine.recovery.lineage.call(CallRef("r1", "make")),  # type: ignore[arg-type]
+            f"again-{world.runs['use']}",
+            writes=(IORecord("b/x", 1, world.objects["b/x"].etag),),
+        )
+        error = MissingObject("gone", keys=["b/x"], action="step", call="use")
+        return AttemptEnd(error=error, reported=True)
+
+    world._act = unlucky  # type: ignore[method-assign]
+    execution = Execution("r1", world.parts(), name="twice", dag=dag, concurrency=2)
+    with anyio.fail_after(10):
+        await execution.execute()
+    execution.result()
+    assert world.runs == {"make": 1, "use": 4}
+
+
+async def test_a_call_that_must_not_run_twice_is_not_sent_again_when_we_stopped_waiting() -> None:
+    world = World()
+    quick = RetryPolicy(retries=5, first=0)
+    for name in ("once", "twice"):
+        world.broken[name] = TimedOut("no result in time", action="step", call=name)
+    dag = Dag("timeout")
+    dag.call("step", {}, id="once", timeout=1, idempotent=False, retry=quick)
+    dag.call("step", {}, id="twice", timeout=1, retry=quick)
+    with pytest.raises(RunFailed):
+        await world.run(dag)
+    assert world.runs == {"once": 1, "twice": 6}
+
+
+async def test_a_lost_writer_that_is_sent_again_is_still_told_from_a_call_of_the_run() -> None:
+    world = World()
+    parts = world.parts()
+    dag = Dag("lost")
+    make = dag.call("step", {"writes": ["b/x"]}, id="make")
+    dag.call("step", {"reads": ["b/x"], "of": make["writes"]}, id="use")
+    act = world._act
+
+    def lossy(attempt: Attempt) -> AttemptEnd:
+        if attempt.call == "make" and world.runs["make"] == 2:
+            return AttemptEnd(error=Lost("who knows", action="step", call="make"))
+        return act(attempt)
+
+    world._act = lossy  # type: ignore[method-assign]
+    once(world, "make", "b/x")
+    await world.run(dag, parts=parts)
+    events = await parts.recorder.journal.read("r1")
+    causes = [e.cause for e in events if isinstance(e, Ended) and e.call == "make"]
+    assert causes == [Cause.FIRST, Cause.RECOVERY, Cause.RECOVERY]
 
 
 @settings(max_examples=150, deadline=None)

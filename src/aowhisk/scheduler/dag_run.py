@@ -37,6 +37,7 @@ class _NodeRun:
         self.failures = 0
         self.is_running = False
         self.is_over = False
+        self.is_broken = False
 
     @property
     def is_empty(self) -> bool:
@@ -56,7 +57,7 @@ class _NodeRun:
 
     @property
     def has_failed(self) -> bool:
-        return self.failures > self.spec.tolerate
+        return self.is_broken or self.failures > self.spec.tolerate
 
     @property
     def in_flight(self) -> int:
@@ -197,6 +198,7 @@ class DagRun:
             except GraphError as error:
                 node.outcomes = [None]
                 node.started = 1
+                node.is_broken = True  # whatever it tolerates: it has no items to tolerate
                 self.fail(node, 0, error)
                 return
             self._recorder.record(
@@ -305,9 +307,7 @@ class DagRun:
 
     def _moves(self, job: Job) -> bool:
         """Whether any call of the run but the job and others that are stuck can still end."""
-        stuck = len(self.engine.stuck | {job.ref})
-        open_calls = sum(node.in_flight for node in self._nodes.values() if not node.is_over)
-        if open_calls > stuck:
+        if self.engine.moves(job):
             return True
         return any(n.is_running and not n.is_over and not n.is_empty for n in self._nodes.values())
 

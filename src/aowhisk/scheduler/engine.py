@@ -11,7 +11,14 @@ from typing import Any, Protocol
 import anyio
 from anyio.abc import TaskGroup
 
-from aowhisk.errors import ActionError, AowhiskError, Lost, MissingObject, RecoveryFailed
+from aowhisk.errors import (
+    ActionError,
+    AowhiskError,
+    Lost,
+    MissingObject,
+    RecoveryFailed,
+    TimedOut,
+)
 from aowhisk.events import model as events
 from aowhisk.events.model import Cause
 from aowhisk.invoker import Attempt, AttemptEnd, Invoker
@@ -47,7 +54,7 @@ class Source(Protocol):
 class Engine:
     """`concurrency` activations at once. A slot covers one activation and nothing else.
 
-    `may_write` says whether an unfinished call of the run, other than the job's and those in
+    `may_write` says whether an unfinished call of the run, other than the job's and those that are
     `stuck`, may still write a key; `limits_of` gives the limits that hold for a call's node and
     action.
     """
@@ -61,7 +68,6 @@ class Engine:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     random: Callable[[], float] = random.random
-    stuck: set[CallRef] = field(default_factory=set)
     in_flight: dict[str, Job] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -70,6 +76,9 @@ class Engine:
         self._queue: ReadyQueue[Job | Source] = ReadyQueue()
         self._busy = 0
         self._open: set[Job] = set()
+        self._hoping: set[CallRef] = set()
+        self._moving: set[CallRef] | None = None
+        self._is_over = False
         self._stopping = anyio.Event()
         self._progress = anyio.Event()
         self._group: TaskGroup | None = None
@@ -78,6 +87,8 @@ class Engine:
     async def serve(self) -> None:
         """Work until `stop` was called and everything taken has ended. Cancelling leaves what is in
         flight to the cluster. Raises JournalError (in an ExceptionGroup)."""
+        flights = self.recovery.flights
+        flights.watch(self._tell_progress)
         try:
             async with anyio.create_task_group() as group:
                 self._group = group
@@ -85,9 +96,11 @@ class Engine:
                 await self._stopping.wait()
         finally:
             self._group = None
+            flights.unwatch(self._tell_progress)
 
     def abandon(self) -> None:
-        """Let nobody wait for what has not ended; the run is over."""
+        """Let nobody wait for what has not ended, now or later; the run is over."""
+        self._is_over = True
         for job in self._open:
             self.recovery.flights.land(job.flight, broken=True)
 
@@ -95,6 +108,21 @@ class Engine:
     def open_jobs(self) -> list[Job]:
         """What was begun and has not ended."""
         return list(self._open)
+
+    @property
+    def stuck(self) -> frozenset[CallRef]:
+        """The calls of the run that hope for others to write what they read, and those that wait
+        for them: none of these can end before another does."""
+        flights = self.recovery.flights
+        waiting = (flights.waiting_for(ref) for ref in self._hoping)
+        return frozenset(ref for ref in self._hoping.union(*waiting) if ref.run == self.run)
+
+    def moves(self, job: Job) -> bool:
+        """Whether any call that was begun, but the job's own, can still end."""
+        if self._moving is None:  # found once, however many jobs ask
+            begun = {each.ref for each in self._open if not each.is_repair}
+            self._moving = begun - self.stuck
+        return len(self._moving) > (job.ref in self._moving)
 
     def stop(self) -> None:
         """Nothing more will be submitted."""
@@ -106,8 +134,10 @@ class Engine:
 
     def submit(self, job: Job) -> None:
         """Attempt the job as soon as there is a slot."""
-        job.ready_at = self.clock()
-        self._open.add(job)
+        if self._is_over:
+            self.recovery.flights.land(job.flight, broken=True)
+            return
+        self._begin(job)
         self._queue.push(job, priority=job.priority, limits=job.limits)
         self._pump()
 
@@ -120,10 +150,11 @@ class Engine:
     def _pump(self) -> None:
         """Fill the free slots."""
         while self._group is not None and self._busy < self.concurrency:
+            self._busy += 1  # taken before the job is: making that one may come back here
             taken = self._next()
             if taken is None:
+                self._busy -= 1
                 return
-            self._busy += 1
             self._group.start_soon(self._work, *taken)
 
     async def _work(self, job: Job, limits: tuple[Limit, ...]) -> None:
@@ -152,13 +183,19 @@ class Engine:
         return None
 
     def _draw(self, source: Source, limits: tuple[Limit, ...]) -> Job | None:
+        if source.is_empty:  # it was shut meanwhile
+            return None
         job = source.take()
         if not source.is_empty:
             self._queue.push(source, priority=source.priority, limits=limits)
         if job is not None:
-            job.ready_at = self.clock()
-            self._open.add(job)
+            self._begin(job)
         return job
+
+    def _begin(self, job: Job) -> None:
+        job.ready_at = self.clock()
+        self._open.add(job)
+        self._moving = None
 
     async def _attempt(self, job: Job) -> None:
         if job.gate is not None and job.gate.why is not None:
@@ -167,6 +204,7 @@ class Engine:
         now = self.clock()
         job.first_sent = now if job.first_sent is None else job.first_sent
         job.tries += 1
+        job.mark = self._lineage.clock
         attempt = Attempt(
             run=self.run,
             record=job.record,
@@ -228,6 +266,8 @@ class Engine:
         return None if delay is None else lambda: self._retry(job, attempt, end, delay)
 
     def _delay(self, job: Job, error: AowhiskError) -> float | None:
+        if isinstance(error, TimedOut) and error.activation is None and not job.record.idempotent:
+            return None  # we have stopped waiting, the attempt may still be running
         elapsed = self.clock() - (job.first_sent or 0.0)
         return next_delay(
             job.terms.retry,
@@ -257,7 +297,7 @@ class Engine:
         self._again(job, Cause.RETRY)
 
     def _again(self, job: Job, cause: Cause) -> None:
-        job.cause = Cause.RECOVERY if job.is_repair and cause is not Cause.LOST else cause
+        job.cause = Cause.RECOVERY if job.is_repair else cause
         self.submit(job)
 
     def _seek(self, job: Job, attempt: Attempt, end: AttemptEnd, missing: tuple[str, ...]) -> None:
@@ -323,14 +363,15 @@ class Engine:
     async def _let_writers_come(self, job: Job, missing: tuple[str, ...]) -> None:
         """A key that this run has not written yet may be about to be written: without a reference
         or after=, the consumer has overtaken its writer."""
-        self.stuck.add(job.ref)
+        self._hoping.add(job.ref)
         self._tell_progress()
         try:
             for key in missing:
                 while not self._written_here(key) and self.may_write(job, key):
                     await self._progress.wait()
         finally:
-            self.stuck.discard(job.ref)
+            self._hoping.discard(job.ref)
+            self._moving = None
 
     def _written_here(self, key: str) -> bool:
         version = self._lineage.latest(key)
@@ -404,6 +445,7 @@ class Engine:
         self._pump()
 
     def _tell_progress(self) -> None:
+        self._moving = None
         self._progress.set()
         self._progress = anyio.Event()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, KeysView
+from collections.abc import Callable, Iterable, KeysView
 
 import anyio
 
@@ -48,8 +48,18 @@ class Flights:
         self._open: dict[CallRef, Flight] = {}
         self._waits: dict[CallRef, dict[CallRef, int]] = {}
         self._repairs: dict[CallRef, int] = {}
+        self._watchers: list[Callable[[], None]] = []
         self.clock = 0
         """Grows with every repair that lands."""
+
+    def watch(self, tell: Callable[[], None]) -> None:
+        """Call `tell` whenever a call begins to wait for another."""
+        self._watchers.append(tell)
+
+    def unwatch(self, tell: Callable[[], None]) -> None:
+        """Call it no more; one that does not watch is no error."""
+        if tell in self._watchers:
+            self._watchers.remove(tell)
 
     def note_repair(self, ref: CallRef) -> None:
         """The call was run again and has written its objects, in whatever run."""
@@ -101,6 +111,8 @@ class Flights:
             )
         waits = self._waits.setdefault(waiter, {})
         waits[flight.ref] = waits.get(flight.ref, 0) + 1
+        for tell in self._watchers:
+            tell()
         try:
             await flight.wait()
         finally:

@@ -36,7 +36,8 @@ class Terms:
 @dataclass(slots=True, eq=False)
 class Job:
     """`inputs` gives the keys written by the calls that the params come from. `ended` is told the
-    outcome, once. Times are seconds of the scheduler's clock."""
+    outcome, once. Times are seconds of the scheduler's clock; `mark` is the lineage's clock when the
+    last attempt was sent."""
 
     record: CallRecord
     terms: Terms
@@ -53,6 +54,7 @@ class Job:
     resent: int = 0
     first_sent: float | None = None
     ready_at: float = 0.0
+    mark: int = 0
     phantoms: Counter[str] = field(default_factory=Counter)
 
     @property

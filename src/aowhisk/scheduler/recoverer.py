@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import anyio
 
-from aowhisk.errors import AowhiskError, MissingObject, RecoveryFailed
+from aowhisk.errors import AowhiskError, Interrupted, MissingObject, RecoveryFailed
 from aowhisk.events import Journal, Recorder
 from aowhisk.events import model as events
 from aowhisk.lineage import CallRecord, CallRef, Lineage
@@ -111,8 +111,11 @@ class Recoverer:
             )
 
     def check_store(self, job: Job, missing: Sequence[str], error: AowhiskError) -> None:
-        """The action missed objects that are there for us: once may be chance, twice is not."""
+        """The action missed objects that are there for us: once may be chance, twice is not, unless
+        they were written after the attempt was sent."""
         for key in missing:
+            if self._lineage.wrote_since(key, job.mark):
+                continue
             job.phantoms[key] += 1
             if job.phantoms[key] >= _STORES_DIFFER:
                 theirs = error.meta.get("store") if isinstance(error, MissingObject) else None
@@ -237,6 +240,7 @@ class Recoverer:
         mark = self._lineage.clock
         table: dict[CallRef, Flight] = {}
         own: set[CallRef] = set()
+        sent: set[CallRef] = set()
         for step in planned.steps:  # all at once: from here on others find them and join
             ref = step.call.ref
             flight = self._flights.get(ref)
@@ -249,13 +253,14 @@ class Recoverer:
         async def one(step: Step) -> None:
             flight = table[step.call.ref]
             try:
-                if step.call.ref in own:
-                    await self._fly(step, table)
+                if step.call.ref in own and await self._clear(step, table):
+                    sent.add(step.call.ref)
+                    self._submit(step, flight)
                 await self._flights.wait(waiter, flight, key=_first(step))
             except RecoveryFailed as error:
                 cycles.append(error)
-            finally:
-                if step.call.ref in own and not flight.is_over:
+            finally:  # once it is sent it lands when it ends, whoever has gone meanwhile
+                if step.call.ref in own - sent and not flight.is_over:
                     self._flights.land(flight, broken=True)
 
         async with anyio.create_task_group() as group:
@@ -265,10 +270,13 @@ class Recoverer:
             raise cycles[0]
         for step in planned.steps:
             self._check(step, table[step.call.ref], planned, mark if step.call.ref in own else None)
-        return len(own) < len(table)
+        joined = len(own) < len(table)
+        if not joined and any(flight.broken for flight in table.values()):
+            raise Interrupted(f"run {self._run} stopped before its recovery had ended")
+        return joined
 
-    async def _fly(self, step: Step, table: dict[CallRef, Flight]) -> None:
-        """Send the writer once those before it have ended; its flight lands in any case."""
+    async def _clear(self, step: Step, table: dict[CallRef, Flight]) -> bool:
+        """Wait for those before the writer; gives whether it may go, else its flight has landed."""
         flight = table[step.call.ref]
         try:
             for ref in step.after:
@@ -276,11 +284,11 @@ class Recoverer:
                 await self._flights.wait(step.call.ref, before, key=_first(step))
                 if before.error is not None or before.broken:
                     self._flights.land(flight, before.error, broken=before.broken)
-                    return
+                    return False
         except RecoveryFailed as error:
             self._flights.land(flight, error)
             raise
-        self._submit(step, flight)
+        return True
 
     def _check(self, step: Step, flight: Flight, planned: Plan, mark: int | None) -> None:
         error, call = flight.error, step.call
