@@ -10,15 +10,14 @@ from aowhisk.events.model import (
     Ended,
     Event,
     Intended,
-    RunEnded,
-    RunInterrupted,
     RunStarted,
     RunState,
     Taken,
+    state_of,
 )
 from aowhisk.events.sink import Lease, RunInfo, Written, new_owner
 
-__all__ = ["MemoryJournal", "state_of"]
+__all__ = ["MemoryJournal"]
 
 
 class MemoryJournal:
@@ -94,19 +93,3 @@ class MemoryJournal:
     async def release(self, run: str) -> None:
         """Forget it."""
         self._leases.pop(run, None)
-
-
-def state_of(events: Sequence[Event]) -> tuple[RunState, float | None]:
-    """Where a run stands by its events, and since when if it stands still."""
-    state, ended = RunState.RUNNING, None
-    for event in events:
-        match event:
-            case RunStarted(queued=True):
-                state = RunState.QUEUED
-            case RunStarted() | Taken():
-                state, ended = RunState.RUNNING, None
-            case RunInterrupted():
-                state, ended = RunState.INTERRUPTED, event.at
-            case RunEnded():
-                state, ended = event.state, event.at
-    return state, ended

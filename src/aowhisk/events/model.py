@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import Enum
@@ -33,6 +33,7 @@ __all__ = [
     "Taken",
     "Throttled",
     "now",
+    "state_of",
 ]
 
 
@@ -267,3 +268,22 @@ class RunEnded(Event):
 
     kind: ClassVar[str] = "run_ended"
     state: RunState
+
+
+def state_of(
+    events: Sequence[Event], state: RunState = RunState.RUNNING
+) -> tuple[RunState, float | None]:
+    """Where a run stands after these events, and since when if it stands still; `state` is where it
+    stood before them."""
+    ended = None
+    for event in events:
+        match event:
+            case RunStarted(queued=True):
+                state = RunState.QUEUED
+            case RunStarted() | Taken():
+                state, ended = RunState.RUNNING, None
+            case RunInterrupted():
+                state, ended = RunState.INTERRUPTED, event.at
+            case RunEnded():
+                state, ended = event.state, event.at
+    return state, ended
