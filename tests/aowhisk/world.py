@@ -111,9 +111,15 @@ class World:
             reported=reported,
         )
 
-    def parts(self, *, probing: bool = True, policy: RecoveryPolicy | None = None) -> Parts:
+    def parts(
+        self,
+        *,
+        probing: bool = True,
+        policy: RecoveryPolicy | None = None,
+        recorder: Recorder | None = None,
+    ) -> Parts:
         """A fresh orchestrator's parts in this world."""
-        recorder = Recorder(MemoryJournal())
+        recorder = recorder or Recorder(MemoryJournal())
         return Parts(
             invoker=_Invoker(self, recorder),  # type: ignore[arg-type]
             recorder=recorder,

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 import anyio
 
 from aowhisk.dag import Dag
-from aowhisk.errors import AowhiskError, Cancelled, Interrupted, RunFailed
+from aowhisk.errors import (
+    AowhiskError,
+    Cancelled,
+    Fenced,
+    Interrupted,
+    JournalError,
+    RunFailed,
+)
 from aowhisk.events import Recorder, RunState
 from aowhisk.events import model as events
 from aowhisk.invoker import Invoker
@@ -115,29 +122,18 @@ class Execution:
     async def execute(self) -> None:
         """Run to the end; how it ended is in `state` and `crash`. Being cancelled interrupts it."""
         self._started = time.time()
-        recorder = self._parts.recorder
         try:
-            with self._scope:
-                await recorder.commit(
-                    events.RunStarted(
-                        run=self.id,
-                        name=self.name,
-                        labels=self.labels,
-                        dag=self.dag_json,
-                        concurrency=self._concurrency,
-                    )
-                )
-                self.calls.begin(self.engine)
-                self.begun.set()
-                await self.engine.serve()
-            await self._close()
-        except anyio.get_cancelled_exc_class():
-            self._wish = self._wish or RunState.INTERRUPTED
-            await self._close()
-            raise
-        except BaseException as error:  # noqa: BLE001 -- handed to whoever awaits the run
-            self.crash = _first(error)
-            self.state = RunState.INTERRUPTED
+            try:
+                with self._scope:
+                    await self._work()
+            except anyio.get_cancelled_exc_class():
+                self._wish = self._wish or RunState.INTERRUPTED
+                raise
+            except BaseException as error:  # noqa: BLE001 -- handed to whoever awaits the run
+                self.crash = _first(error)
+                self._wish = RunState.INTERRUPTED
+            finally:
+                await self._close()
         finally:
             self.engine.abandon()
             if isinstance(self.calls, LiveRun):
@@ -145,6 +141,21 @@ class Execution:
             self._ended = time.time()
             self.begun.set()
             self.done.set()
+
+    async def _work(self) -> None:
+        await self._parts.recorder.commit(
+            events.RunStarted(
+                run=self.id,
+                name=self.name,
+                labels=self.labels,
+                dag=self.dag_json,
+                concurrency=self._concurrency,
+            )
+        )
+        if self._wish is None:  # it may have been stopped before it began
+            self.calls.begin(self.engine)
+            self.begun.set()
+            await self.engine.serve()
 
     def interrupt(self) -> None:
         """Stop sending; what is in flight is left to the cluster, the run can be resumed."""
@@ -164,10 +175,17 @@ class Execution:
             self._scope.cancel()
 
     async def _close(self) -> None:
-        """Say the last word, within the grace time."""
+        """Say the last word, within the grace time, unless it is the journal that failed."""
         self.state = self._verdict() if self._wish is None else self._wish
-        with anyio.move_on_after(self._parts.grace, shield=True) as scope:
-            await self._last_words()
+        if isinstance(self.crash, JournalError | Fenced):
+            return
+        try:
+            with anyio.move_on_after(self._parts.grace, shield=True) as scope:
+                await self._last_words()
+        except (JournalError, Fenced) as error:
+            self.crash = self.crash or error
+            self.state = RunState.INTERRUPTED
+            return
         if scope.cancelled_caught:
             _log.warning(
                 "run %s: its end (%s) could not be journalled within %g s",
