@@ -1,4 +1,4 @@
-"""Runs that are cancelled, interrupted, or lose their journal, at any moment, in a world of tests."""
+"""Runs that are cancelled, interrupted, or lose their journal, at any moment."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import anyio
 from client_server import (
     AUTH,
     HANG_UP,
@@ -244,3 +245,43 @@ async def test_a_foreign_protocol_version_is_an_error_that_says_what_to_install(
     end = await attempted(activated(200, record({"_io": {"v": 99, "attempt": "t1"}})))
     assert isinstance(end.error, errors.ActionError)
     assert "aowhisk-object-store" in str(end.error)
+
+
+async def test_time_spent_before_openwhisk_takes_it_is_not_taken_from_what_it_may_last() -> None:
+    full = refused(429, "Too many concurrent requests in flight (count: 3, allowed: 2).")
+    down = refused(503, "The server is currently unavailable.")
+    world = World(full, down, down, activated(202, {"activationId": ID}))
+    world.record = Answer(200, echo(y=2))
+    asked = replace(ATTEMPT, timeout=0.25)  # less than the refusals take
+    async with opened(world, Patience(refusal=20)) as (invoker, _, _):
+        end = await invoker.attempt(asked)
+    assert (end.error, end.result) == (None, {"y": 2})
+
+
+async def test_a_poll_that_is_refused_for_good_ends_the_attempt_with_that_error() -> None:
+    world = World(activated(202, {"activationId": ID}))
+    world.record = refused(401, "The supplied authentication is invalid.")
+    async with opened(world) as (invoker, _, _):
+        end = await invoker.attempt(ATTEMPT)
+    assert isinstance(end.error, errors.Unauthorized)
+
+
+async def test_a_receipt_that_is_damaged_is_an_error_that_names_it() -> None:
+    key = "aowhisk/receipts/r/c/t1.json"
+    named = record({"_io": {"v": 1, "attempt": "t1", "receipt": key}})
+    for damage in (b"{", b"{}", b"[]"):
+        async with open_store("memory://damaged") as store:
+            await store.put(key, damage)
+            async with opened(World(activated(200, named)), store=store) as (invoker, _, _):
+                end = await invoker.attempt(ATTEMPT)
+        assert isinstance(end.error, errors.ActionError)
+        assert "cannot be read" in str(end.error)
+
+
+async def test_an_action_is_asked_about_once_however_many_calls_begin_at_once() -> None:
+    world = World(activated(200, echo(y=2)))
+    async with opened(world) as (invoker, server, _):
+        async with anyio.create_task_group() as group:
+            for _ in range(10):
+                group.start_soon(invoker.attempt, ATTEMPT)
+        assert len([r for r in server.requests if r.method == "GET"]) == 1

@@ -35,6 +35,7 @@ from object_store import StoreError
 __all__ = ["Attempt", "AttemptEnd", "Catalog", "Gate", "Invoker", "Patience", "Protocol", "intent"]
 
 _SKEW = 120.0  # seconds by which OpenWhisk's clock may be behind ours
+_CANDIDATES = 20  # activations to name where none is known to be the attempt's
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,14 @@ class Patience:
     allowance: float = 60.0
     refusal: float = 60.0
     grace: float = 5.0
+
+
+@dataclass(slots=True)
+class _Sending:
+    """When the last POST was sent: epoch seconds, and seconds of the invoker's clock."""
+
+    wall: float = 0.0
+    clock: float = 0.0
 
 
 class Invoker:
@@ -105,37 +114,49 @@ class Invoker:
         patience = attempt.timeout
         if patience is None:
             patience = 2 * facts.timeout + self._patience.allowance
-        sent, deadline = time.time(), self._clock() + patience
+        sent = _Sending()
         try:
             wait = min(self._patience.blocking_wait, patience)
-            reply = await self._post(attempt, params, wait, leave)
+            reply = await self._post(attempt, params, wait, leave, sent)
+            end = await self._learn(attempt, reply, facts, sent, sent.clock + patience)
         except OpenWhiskError as error:
-            return AttemptEnd(error=error, sent=sent)
+            end = AttemptEnd(error=error)
+        return replace(end, sent=sent.wall)
+
+    async def _learn(
+        self,
+        attempt: Attempt,
+        reply: Activation | Accepted | None,
+        facts: ActionFacts,
+        sent: _Sending,
+        deadline: float,
+    ) -> AttemptEnd:
+        """What becomes of an invocation that was answered so."""
         if isinstance(reply, Activation):
-            end = await self._protocol.incoming(attempt, reply)
-        elif isinstance(reply, Accepted):
-            self._recorder.record(
-                events.Accepted(
-                    run=attempt.run,
-                    of=attempt.record.ref.run,
-                    call=attempt.call,
-                    attempt=attempt.id,
-                    activation_id=reply.activation_id,
-                )
+            return await self._protocol.incoming(attempt, reply)
+        if reply is None:
+            return await self._search(attempt, sent.wall, deadline)
+        self._recorder.record(
+            events.Accepted(
+                run=attempt.run,
+                of=attempt.record.ref.run,
+                call=attempt.call,
+                attempt=attempt.id,
+                activation_id=reply.activation_id,
             )
-            end = await self._wait(attempt, reply.activation_id, deadline, facts)
-        else:
-            end = await self._search(attempt, sent, deadline)
-        return replace(end, sent=sent)
+        )
+        return await self._wait(attempt, reply.activation_id, deadline, facts)
 
     async def _post(
-        self, attempt: Attempt, params: dict[str, JSON], wait: float, leave: Pass
+        self, attempt: Attempt, params: dict[str, JSON], wait: float, leave: Pass, sent: _Sending
     ) -> Activation | Accepted | None:
-        """OpenWhisk's answer, None where nobody knows whether it took the invocation."""
+        """OpenWhisk's answer, None where nobody knows whether it took the invocation; `sent` is when
+        it was asked last."""
         give_up = self._clock() + self._patience.refusal
         pause = 0.1
         while True:
             self.posts += 1
+            sent.wall, sent.clock = time.time(), self._clock()
             try:
                 return await self._client.actions.invoke(
                     attempt.action, params, blocking=True, timeout=wait
@@ -199,10 +220,10 @@ class Invoker:
 
         def note(candidate: Activation) -> bool:
             found.append(candidate.id)
-            return False
+            return len(found) == _CANDIDATES  # enough
 
         await self._poller.find(attempt.action, since=since, match=note)  # type: ignore[arg-type]
-        return found[:20]
+        return found
 
     def _given_up(self, attempt: Attempt, candidates: list[str]) -> Lost | TimedOut:
         what = f"action {attempt.action!r} (call {attempt.call!r}, attempt {attempt.id})"

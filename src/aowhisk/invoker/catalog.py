@@ -30,6 +30,7 @@ class Catalog:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._facts: dict[str, ActionFacts] = {}
+        self._asking: dict[str, anyio.Lock] = {}
 
     async def check(self, actions: Iterable[str]) -> None:
         """Ask for all of them; raises the first error, NotFound for one that does not exist."""
@@ -52,7 +53,11 @@ class Catalog:
     async def facts(self, action: str) -> ActionFacts:
         """What is known of an action; asks if nothing is."""
         known = self._facts.get(action)
-        return known if known is not None else await self._ask(action)
+        if known is None:
+            async with self._asking.setdefault(action, anyio.Lock()):
+                known = self._facts.get(action)
+                return known if known is not None else await self._ask(action)
+        return known
 
     async def _ask(self, action: str) -> ActionFacts:
         entity = await self._client.actions.get(action, code=False)

@@ -76,8 +76,8 @@ class Protocol:
             return None
         ref = attempt.record.ref
         try:
-            body = await self._read_receipt(receipt_key(ref.run, ref.call, attempt.id))
-            return self._from_receipt(attempt, body, None)
+            key = receipt_key(ref.run, ref.call, attempt.id)
+            return self._from_receipt(attempt, await self._read_receipt(key), None)
         except (StoreError, WireError):
             return None
 
@@ -107,7 +107,7 @@ class Protocol:
         if io is None or io.attempt != attempt.id:
             return AttemptEnd(error=failed, activation=activation)
         if io.receipt is not None:
-            io = IO.from_json((await self._read_receipt(io.receipt))["io"])
+            io = IO.from_json((await self._read_receipt(io.receipt)).get("io"))
         return AttemptEnd(
             error=failed,
             activation=activation,
@@ -122,7 +122,10 @@ class Protocol:
                 f"the result lies in the action's object store as {key!r}, and this orchestrator "
                 "has no store to read it from; set AOWHISK_STORE (or store=) to the same store"
             )
-        body = json.loads(await self._store.get(key))
+        try:
+            body = json.loads(await self._store.get(key))
+        except ValueError as error:
+            raise WireError(f"receipt {key!r} is not JSON: {error}") from error
         if not isinstance(body, Mapping):
             raise WireError(f"receipt {key!r} is {type(body).__name__}, not an object")
         return body
@@ -130,7 +133,7 @@ class Protocol:
     def _from_receipt(
         self, attempt: Attempt, body: Mapping[str, Any], activation: Activation | None
     ) -> AttemptEnd:
-        io = IO.from_json(body["io"])
+        io = IO.from_json(body.get("io"))
         if "error" in body:
             record = activation or Activation(
                 id="",
