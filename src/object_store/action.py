@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import json
@@ -10,16 +9,17 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, overload
 
 from object_store.backend import Backend
 from object_store.blocking import BlockingStore
 from object_store.errors import NoSuchKey, StoreError
+from object_store.failures import BadResult, NoParams, failure_of, with_io
 from object_store.loop import WarmLoop, warm_loop
-from object_store.nowhere import Nowhere
+from object_store.nowhere import NoStore, Nowhere
 from object_store.store import ObjectStore
 from object_store.wire import (
     CONTEXT,
@@ -32,23 +32,33 @@ from object_store.wire import (
     STORE_URL,
     STORE_URL_PARAM,
     Context,
-    Failure,
+    WireError,
     receipt_key,
 )
 
-__all__ = ["action"]
+__all__ = ["Action", "action"]
 
-Args = dict[str, Any]
-
-
-class BadResult(Exception):
-    """The function returned what no action may return."""
-
-    code = "BadResult"
-    retryable = False
+_LOUD = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-def action(function: Callable[..., Any] | None = None) -> Any:
+class Action(Protocol):
+    """What OpenWhisk calls; `__wrapped__` is the function that it was made of."""
+
+    __wrapped__: Callable[..., Any]
+
+    def __call__(self, args: Any, /) -> Any:
+        """Params in, result out; never raises for an error of the function."""
+
+
+@overload
+def action(function: Callable[..., Any], /) -> Action: ...
+@overload
+def action() -> Callable[[Callable[..., Any]], Action]: ...
+
+
+def action(
+    function: Callable[..., Any] | None = None, /
+) -> Action | Callable[[Callable[..., Any]], Action]:
     """Make an OpenWhisk action of `main(args, store)` or `main(args)`, with or without `async`.
 
     The result is `main(args) -> dict`, as OpenWhisk calls it. `store` is an ObjectStore bound to
@@ -56,16 +66,15 @@ def action(function: Callable[..., Any] | None = None) -> Any:
     parameter), or the param `object_store_url`. What was read and written goes back as `_io`. An
     exception becomes `{"error": {"code", "message", "meta"}}`: `code` is the exception's own `code`
     or its class, `meta` its `meta`; `retryable = False` says that another try cannot help.
-    `__wrapped__` is the function itself.
+    Ctrl-C comes through. Raises TypeError for a function that cannot be called so.
     """
     if function is None:
         return action
-    takes_store = len(inspect.signature(function).parameters) > 1
-    is_async = inspect.iscoroutinefunction(function)
+    call = _Function(function)
 
     @functools.wraps(function)
-    def main(args: Args) -> Any:
-        return _Activation(warm_loop(), args).perform(function, takes_store, is_async)
+    def main(args: Any) -> Any:
+        return _Activation(warm_loop(), args).perform(call)
 
     main.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter("args", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
@@ -73,64 +82,128 @@ def action(function: Callable[..., Any] | None = None) -> Any:
     return main
 
 
+class _Function:
+    """The user's function, and how it is to be called.
+
+    The store is its second positional parameter, unless that has a default and another name; or the
+    keyword `store`.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self.is_async = inspect.iscoroutinefunction(function)
+        parameters = list(inspect.signature(function).parameters.values())
+        places = [p for p in parameters if p.kind in _LOUD]
+        second = places[1] if len(places) > 1 else None
+        self._by_position = second is not None and (
+            second.name == "store" or second.default is inspect.Parameter.empty
+        )
+        self._by_keyword = any(
+            p.name == "store" and p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters
+        )
+        try:
+            inspect.signature(function).bind(*self._arguments({}, None), **self._keywords(None))
+        except TypeError as error:
+            name = getattr(function, "__qualname__", repr(function))
+            raise TypeError(
+                f"@action: {name}{inspect.signature(function)} cannot be called as "
+                "main(args) or main(args, store); give its other parameters defaults"
+            ) from error
+
+    def __call__(self, args: Any, store: Any) -> Any:
+        return self._function(*self._arguments(args, store), **self._keywords(store))
+
+    def _arguments(self, args: Any, store: Any) -> tuple[Any, ...]:
+        return (args, store) if self._by_position else (args,)
+
+    def _keywords(self, store: Any) -> dict[str, Any]:
+        return {"store": store} if self._by_keyword else {}
+
+
 class _Activation:
     """One call of the function: what it is given, and what becomes of its end."""
 
-    def __init__(self, loop: WarmLoop, args: Mapping[str, Any]) -> None:
+    def __init__(self, loop: WarmLoop, args: Any) -> None:
         self._loop = loop
-        self._args = dict(args)
+        self._args: Any = dict(args) if isinstance(args, Mapping) else args
         self._started = time.monotonic()
         self._context: Context | None = None
-        self._earlier: IO | None = None
+        self._earlier: IO | None = None  # of the components before this one, in a sequence
         self._store = ObjectStore(Nowhere())
         self._own = ObjectStore(Nowhere())  # for receipts and params: not recorded
         self._stack = AsyncExitStack()
 
-    def perform(self, function: Callable[..., Any], takes_store: bool, is_async: bool) -> Any:
+    def perform(self, function: _Function) -> Any:
+        """Call the function and give what OpenWhisk is answered."""
+        self._loop.refuse_itself()
         try:
             try:
                 self._loop.run(self._open())
-                store: Any = self._store if is_async else BlockingStore(self._store, self._loop)
-                result = function(self._args, store) if takes_store else function(self._args)
-                if is_async:  # else it ran in this thread, where it may block
-                    result = self._loop.run(result)
+                result = self._call(function)
                 _check(result)
-            except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001
+            except (KeyboardInterrupt, GeneratorExit):
+                raise
+            except BaseException as error:  # noqa: BLE001  SystemExit and groups of such, too
                 traceback.print_exc()
-                result = {"error": _failure(error, self._store).to_json()}
+                result = {"error": failure_of(error, store_url=self._store.url).to_json()}
             return self._loop.run(self._answer(result))
         finally:
             self._loop.run(self._stack.aclose())
 
+    def _call(self, function: _Function) -> Any:
+        if function.is_async:
+            return self._loop.run(function(self._args, self._store))
+        # in this thread, where it may block
+        return function(self._args, BlockingStore(self._store, self._loop))
+
     async def _open(self) -> None:
         """Find out who calls and where the store is; fetch params that lie there."""
-        context, io = self._args.pop(CONTEXT, None), self._args.pop(IO_KEY, None)
-        url = self._args.pop(STORE_URL_PARAM, None) or os.environ.get(STORE_URL)
-        if context is not None:
-            self._context = Context.from_json(context)
-        elif io is not None:  # a later component of a sequence
-            self._earlier = IO.from_json(io)
-            self._context = self._earlier.context
-        backend: Backend = Nowhere()
+        url = os.environ.get(STORE_URL)
+        if isinstance(self._args, dict):
+            context, io = self._args.pop(CONTEXT, None), self._args.pop(IO_KEY, None)
+            url = self._args.pop(STORE_URL_PARAM, None) or url
+            if context is not None:
+                self._context = Context.from_json(context)
+            elif io is not None:
+                self._earlier = IO.from_json(io)
+                self._context = self._earlier.context
+        self._bind(Nowhere())  # so that a store that cannot be opened is told with the attempt's id
         if url:
-            backend = await self._stack.enter_async_context(self._loop.backend(str(url)))
-        self._store = ObjectStore(backend, context=self._context)
+            self._bind(await self._stack.enter_async_context(self._loop.backend(str(url))))
+        if self._earlier is not None:
+            await self._take_over(self._earlier)
+        elif self._context is not None and self._context.params is not None:
+            self._args.update(await self._fetch(self._context.params))
+
+    def _bind(self, backend: Backend) -> None:
+        self._store = ObjectStore(backend, context=self._context, earlier=self._earlier)
         self._own = ObjectStore(backend)
         self._stack.push_async_callback(self._store.close)
-        if self._context is not None and self._context.params is not None:
-            self._args.update(json.loads(await self._own.get(self._context.params)))
+
+    async def _take_over(self, earlier: IO) -> None:
+        """Go on after a component whose result or IO was too large to send."""
+        if earlier.receipt is None:
+            return
+        receipt = await self._fetch(earlier.receipt)
+        if isinstance(receipt.get("result"), dict):
+            self._args.update(receipt["result"])
+        self._store.note(IO.from_json(receipt.get("io")))
+
+    async def _fetch(self, key: str) -> dict[str, Any]:
+        try:
+            value = json.loads(await self._own.get(key))
+        except NoSuchKey as error:  # no object that a call wrote: nothing to recover
+            raise NoParams(key, self._own.url) from error
+        except ValueError as error:
+            raise WireError(f"the params in {key!r} are not JSON") from error
+        if not isinstance(value, dict):
+            raise WireError(f"the params in {key!r} are {type(value).__name__}, not an object")
+        return value
 
     @property
     def _io(self) -> IO:
         io, earlier = self._store.io, self._earlier
-        if earlier is None:
-            return io
-        return replace(
-            io,
-            attempt=earlier.attempt,
-            reads=earlier.reads + io.reads,
-            writes=earlier.writes + io.writes,
-        )
+        return io if earlier is None else replace(io, attempt=earlier.attempt)
 
     async def _answer(self, result: Any) -> Any:
         """The result with what was read and written; or, where it is large, where it lies."""
@@ -138,17 +211,21 @@ class _Activation:
         size, io_size = _size(result), _size(io.to_json())
         late = time.monotonic() - self._started > RECEIPT_AFTER
         noted = None
-        if late or is_list or size > SMALL_RESULT or io_size > SMALL_RESULT:
+        if (
+            late
+            or is_list
+            or self._earlier is not None  # whose receipt, if it left one, is not the call's end
+            or max(size, io_size) > SMALL_RESULT
+        ):
             noted = await self._leave_receipt(result, io)
         if is_list:  # OpenWhisk takes arrays, which have no room: the receipt has it
             return result
-        if noted is not None and (size > RESULT_LIMIT or io_size > IO_LIMIT):
+        is_large = noted is not None and (size > RESULT_LIMIT or io_size > IO_LIMIT)
+        if is_large:
             io = replace(io, reads=(), writes=(), receipt=noted)
-        if "error" not in result:
-            large = io.receipt is not None
-            return {IO_KEY: io.to_json()} if large else {**result, IO_KEY: io.to_json()}
-        failure = Failure.from_json(result["error"])
-        return {"error": replace(failure, io=io).to_json()}
+        if "error" in result:
+            return {"error": with_io(result["error"], io)}
+        return {**({} if is_large else result), IO_KEY: io.to_json()}
 
     async def _leave_receipt(self, result: Any, io: IO) -> str | None:
         context = self._context
@@ -161,6 +238,8 @@ class _Activation:
         body = {"context": context.to_json(), **what, "io": io.to_json()}
         try:
             await self._own.put(key, json.dumps(body, separators=(",", ":")))
+        except NoStore:
+            return None
         except StoreError as error:  # the result itself may still get through
             print(f"no receipt could be left: {error}", file=sys.stderr)  # noqa: T201  the log
             return None
@@ -173,40 +252,10 @@ def _check(result: Any) -> None:
             f"the action returned {type(result).__name__}; OpenWhisk takes a dict or a list"
         )
     try:
-        json.dumps(result, allow_nan=False)
+        json.dumps(result, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise BadResult(f"the action's result is not JSON: {error}") from error
 
 
 def _size(value: Any) -> int:
     return len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())
-
-
-def _failure(error: BaseException, store: ObjectStore) -> Failure:
-    """What goes back for an exception. Of a group the missing objects count, else its first."""
-    leaves = list(_leaves(error))
-    missing = [leaf for leaf in leaves if isinstance(leaf, NoSuchKey)]
-    if missing:
-        keys = list(dict.fromkeys(leaf.key for leaf in missing))
-        several = {"keys": keys} if keys[1:] else {}
-        found = {"key": keys[0], **several, "store": store.url}
-        return Failure(NoSuchKey.code, str(missing[0]), found)
-    one = leaves[0]
-    code, facts = getattr(one, "code", None), getattr(one, "meta", None)
-    meta: dict[str, Any] = dict(facts) if isinstance(facts, Mapping) else {}
-    if getattr(one, "retryable", None) is False:
-        meta["retry"] = False
-    return Failure(
-        code if isinstance(code, str) else type(one).__name__,
-        str(one) or type(one).__name__,
-        json.loads(json.dumps(meta, default=str)),
-    )
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    inner = getattr(error, "exceptions", None)
-    if isinstance(inner, tuple) and inner:
-        for each in inner:
-            yield from _leaves(each)
-    else:
-        yield error

@@ -35,6 +35,7 @@ class InvalidKey(StoreError, ValueError):
     """`key` cannot name an object; nothing was read or written."""
 
     code = "InvalidKey"
+    retryable = False
 
     def __init__(self, key: str, reason: str) -> None:
         """`reason` completes the sentence "the key ... is not valid: "."""

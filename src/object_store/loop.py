@@ -40,10 +40,7 @@ class WarmLoop:
         """Run on the loop and wait. An interrupt (Ctrl-C) cancels it, and is raised after."""
         if threading.current_thread() is self._thread:
             work.close()
-            raise RuntimeError(
-                "an action was called inside another action's event loop; "
-                "await action.__wrapped__(args, store) there instead"
-            )
+            self.refuse_itself()
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
@@ -51,6 +48,14 @@ class WarmLoop:
             future.cancel()
             concurrent.futures.wait([future], timeout=GRACE)
             raise
+
+    def refuse_itself(self) -> None:
+        """Raise RuntimeError on the loop's own thread, which cannot wait for itself."""
+        if threading.current_thread() is self._thread:
+            raise RuntimeError(
+                "an action was called inside another action's event loop; "
+                "await action.__wrapped__(args, store) there instead"
+            )
 
     @asynccontextmanager
     async def backend(self, url: str) -> AsyncIterator[Backend]:

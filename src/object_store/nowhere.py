@@ -27,7 +27,7 @@ class NoStore(StoreError):
 
 
 class Nowhere:
-    """A backend whose every use says that there is none; so an action without objects needs none."""
+    """A backend whose every use says that there is none: an action without objects needs none."""
 
     url = "none"
 

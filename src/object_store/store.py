@@ -97,13 +97,20 @@ class ObjectStore:
     record says `kept`: lineage then knows that the earlier version is still the one.
     """
 
-    def __init__(self, backend: Backend, *, context: Context | None = None) -> None:
-        """Most use `open_store`; `backend` stays open when this store is closed."""
+    def __init__(
+        self, backend: Backend, *, context: Context | None = None, earlier: IO | None = None
+    ) -> None:
+        """Most use `open_store`; `backend` stays open when this store is closed.
+
+        `earlier` is what the same attempt read and wrote before, in another process.
+        """
         self._backend = backend
         self._context = context
         self._reads: list[IORecord] = []
         self._writes: list[IORecord] = []
         self._folder: Path | None = None
+        if earlier is not None:
+            self.note(earlier)
 
     def __repr__(self) -> str:
         return f"ObjectStore({self.url!r})"
@@ -123,6 +130,11 @@ class ObjectStore:
         """What was read and written until now."""
         attempt = self._context.attempt if self._context is not None else ""
         return IO(attempt, tuple(self._reads), tuple(self._writes), context=self._context)
+
+    def note(self, earlier: IO) -> None:
+        """Add what the same attempt read and wrote elsewhere to `io`."""
+        self._reads += earlier.reads
+        self._writes += earlier.writes
 
     def key(self, name: str) -> str:
         """ "bucket/name" as this run's own: "bucket/<run id>/name"; without a context as it is."""
@@ -189,8 +201,16 @@ class ObjectStore:
         return True
 
     async def delete(self, key: str) -> None:
-        """Remove an object; no error if there is none. Not recorded."""
-        await self._backend.delete(parse_key(key))
+        """Remove an object; no error if there is none. Not recorded.
+
+        What this store itself wrote is then no output any more: its record goes, too, so that no
+        recovery brings it back. What a recovery attempt has left as it stands stays.
+        """
+        target = parse_key(key)
+        if any(record.kept and record.key == str(target) for record in self._writes):
+            return
+        await self._backend.delete(target)
+        self._writes = [record for record in self._writes if record.key != str(target)]
 
     def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """The objects of "bucket", or of "bucket/start of names", in order. Not recorded."""
@@ -225,12 +245,15 @@ class ObjectStore:
         """The object that a recovery attempt must leave as it is; None: write it."""
         if self._context is None or self._context.restore is None:
             return None
-        if str(key) in self._context.restore:
+        if str(key) in self._context.restore or self._has_written(key):
             return None
         try:
             return await self._backend.head(key)
         except NoSuchKey:
             return None
+
+    def _has_written(self, key: Key) -> bool:
+        return any(record.key == str(key) and not record.kept for record in self._writes)
 
     def _temporary(self, key: Key) -> Path:
         if self._folder is None:

@@ -52,6 +52,8 @@ IO_LIMIT = 64 * 1024
 class WireError(ValueError):
     """A message is not protocol 1; says which field and why."""
 
+    retryable = False
+
 
 def receipt_key(run: str, call: str, attempt: str) -> str:
     """The key of the receipt of one attempt."""

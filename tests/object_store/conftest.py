@@ -13,6 +13,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from urllib.error import HTTPError, URLError
+from urllib.parse import quote
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
@@ -35,7 +36,7 @@ class S3Server:
 
     @property
     def url(self) -> str:
-        return f"s3+http://test:{SECRET.replace('/', '%2F').replace('+', '%2B')}@127.0.0.1:{self.port}"
+        return f"s3+http://test:{quote(SECRET, safe='')}@127.0.0.1:{self.port}"
 
     def start(self) -> None:
         for _ in range(5):
@@ -104,9 +105,11 @@ def _new_server(folder: Path) -> S3Server:
     server = S3Server(folder)
     if server.kind == "moto":
         if os.environ.get("CI"):
-            pytest.fail(f"{VERSITYGW} is not there; run tests/servers/install-s3.sh")
+            pytest.fail(f"{VERSITYGW} is not there; run tests/servers/install-servers.sh")
         if importlib.util.find_spec("moto") is None:
-            pytest.skip("no S3 server: run tests/servers/install-s3.sh, or install moto[server]")
+            pytest.skip(
+                "no S3 server: run tests/servers/install-servers.sh, or install moto[server]"
+            )
     if importlib.util.find_spec("aioboto3") is None:
         pytest.skip("aioboto3 is not installed")
     server.start()
