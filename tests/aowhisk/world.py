@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 import anyio
 import anyio.lowlevel
+from anyio.abc import TaskGroup
 
 from aowhisk.dag import Dag
-from aowhisk.errors import ActionError, AowhiskError, MissingObject
+from aowhisk.errors import ActionError, AowhiskError, Lost, MissingObject
 from aowhisk.events import MemoryJournal, Recorder
 from aowhisk.invoker import Attempt, AttemptEnd, intent
 from aowhisk.recovery import RecoveryPolicy
@@ -52,6 +53,9 @@ class World:
     most_at_once: int = 0
     heads: Counter[str] = field(default_factory=Counter)
     url: str = "world://"
+    cluster: TaskGroup | None = None
+    sent: dict[str, anyio.Event] = field(default_factory=dict)
+    ends: dict[str, AttemptEnd] = field(default_factory=dict)
 
     def lose(self, *keys: str) -> None:
         for key in keys:
@@ -147,13 +151,40 @@ class World:
 
 
 class _Invoker:
+    """Actions run in the world's own tasks, if it has some: like a cluster they go on when nobody
+    waits for them any more."""
+
     def __init__(self, world: World, recorder: Recorder) -> None:
         self._world = world
         self._recorder = recorder
 
     async def attempt(self, attempt: Attempt) -> AttemptEnd:
         await self._recorder.commit(intent(attempt))
-        return await self._world.attempt(attempt)
+        cluster = self._world.cluster
+        if cluster is None:
+            return await self._world.attempt(attempt)
+        await anyio.lowlevel.checkpoint()  # cancelled here, it was intended and never sent
+        cluster.start_soon(self._act, attempt)
+        return await self._end(attempt.id)
+
+    async def take_up(
+        self, attempt: Attempt, activation_id: str | None, *, since: float
+    ) -> AttemptEnd:
+        if attempt.id in self._world.sent:
+            return await self._end(attempt.id)
+        facts = {"action": attempt.action, "call": attempt.call}
+        return AttemptEnd(error=Lost("it was never sent", **facts))
+
+    async def _act(self, attempt: Attempt) -> None:
+        self._world.sent[attempt.id] = ended = anyio.Event()
+        self._world.ends[attempt.id] = await self._world.attempt(attempt)
+        ended.set()
+
+    async def _end(self, attempt: str) -> AttemptEnd:
+        while attempt not in self._world.sent:
+            await anyio.lowlevel.checkpoint()
+        await self._world.sent[attempt].wait()
+        return self._world.ends[attempt]
 
 
 def chain(length: int, dag: Dag | None = None) -> Dag:

@@ -108,6 +108,26 @@ class Invoker:
         finally:
             leave.give_back()
 
+    async def take_up(
+        self, attempt: Attempt, activation_id: str | None, *, since: float
+    ) -> AttemptEnd:
+        """How an attempt ended that an earlier process intended at `since` (epoch seconds): its
+        activation is polled, or, where that is not known, looked for until its deadline. Nothing is
+        sent."""
+        try:
+            facts = await self._catalog.facts(attempt.action)
+        except AowhiskError as error:
+            return AttemptEnd(error=error, sent=since)
+        patience = attempt.timeout
+        if patience is None:
+            patience = 2 * facts.timeout + self._patience.allowance
+        deadline = self._clock() + max(0.0, since + patience - time.time())
+        if activation_id is not None:
+            end = await self._wait(attempt, activation_id, deadline, facts)
+        else:
+            end = await self._search(attempt, since, deadline)
+        return replace(end, sent=since)
+
     async def _send_and_wait(
         self, attempt: Attempt, params: dict[str, JSON], facts: ActionFacts, leave: Pass
     ) -> AttemptEnd:
@@ -150,8 +170,8 @@ class Invoker:
     async def _post(
         self, attempt: Attempt, params: dict[str, JSON], wait: float, leave: Pass, sent: _Sending
     ) -> Activation | Accepted | None:
-        """OpenWhisk's answer, None where nobody knows whether it took the invocation; `sent` is when
-        it was asked last."""
+        """OpenWhisk's answer, None where nobody knows whether it took the invocation; `sent` tells
+        when it was asked last."""
         give_up = self._clock() + self._patience.refusal
         pause = 0.1
         while True:
@@ -186,21 +206,25 @@ class Invoker:
     ) -> AttemptEnd:
         """Poll for a record; a record that never comes may have left a receipt."""
         segment = 10.0
-        while (left := deadline - self._clock()) > 0:
-            record = await self._poller.wait(activation_id, deadline=min(segment, left))
+        while True:  # once at least: a process that takes it up may come late
+            left = max(0.0, deadline - self._clock())
+            record = await self._poller.wait(
+                activation_id, deadline=max(0.5, min(segment, left))
+            )
             if record is not None:
                 return await self._protocol.incoming(attempt, record)
             noted = await self._protocol.receipt(attempt)
             if noted is not None:
                 return replace(noted, activation=_stub(attempt, activation_id))
+            if self._clock() >= deadline:
+                return AttemptEnd(error=self._given_up(attempt, [activation_id]))
             segment = min(segment * 2, facts.timeout + 10.0)
-        return AttemptEnd(error=self._given_up(attempt, [activation_id]))
 
     async def _search(self, attempt: Attempt, sent: float, deadline: float) -> AttemptEnd:
         """Look for an attempt of which not even the activation id is known."""
         pause = 0.25
         since = from_ms((sent - _SKEW) * 1000)
-        while self._clock() < deadline:
+        while True:
             noted = await self._protocol.receipt(attempt)
             if noted is not None:
                 return noted
@@ -211,6 +235,8 @@ class Invoker:
             )
             if record is not None:
                 return await self._protocol.incoming(attempt, record)
+            if self._clock() >= deadline:
+                break
             await self._sleep(min(pause, max(0.0, deadline - self._clock())))
             pause = min(pause * 1.5, 10.0)
         return AttemptEnd(error=self._given_up(attempt, await self._candidates(attempt, since)))

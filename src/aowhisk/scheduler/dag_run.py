@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
 from aowhisk.dag import Dag, Item, NodeSpec, Ref, Template, expand, resolve, resolve_keys
@@ -9,8 +10,10 @@ from aowhisk.dag.references import walk
 from aowhisk.errors import AowhiskError, GraphError
 from aowhisk.events import Recorder
 from aowhisk.events import model as events
+from aowhisk.events.model import Cause
 from aowhisk.lineage import CallRecord, CallRef, Lineage
 from aowhisk.models import JSON, Abandoned, Failed, Outcome, Succeeded
+from aowhisk.replay import History
 from aowhisk.scheduler.engine import Engine
 from aowhisk.scheduler.job import Gate, Job, Terms
 from aowhisk.scheduler.mentions import named
@@ -33,6 +36,8 @@ class _NodeRun:
         self.items: list[JSON] = []
         self.outcomes: list[Outcome | None] = []
         self.started = 0
+        """Items that were begun, or need not be; those from here on are to be looked at."""
+        self.in_flight = 0
         self.ended = 0
         self.failures = 0
         self.is_running = False
@@ -41,11 +46,14 @@ class _NodeRun:
 
     @property
     def is_empty(self) -> bool:
+        self._skip()
         return self.gate.why is not None or self.started >= len(self.outcomes)
 
     def take(self) -> Job | None:
+        self._skip()
         index = self.started
         self.started += 1
+        self.in_flight += 1
         try:
             return self.owner.job(self, index)
         except GraphError as error:
@@ -59,9 +67,10 @@ class _NodeRun:
     def has_failed(self) -> bool:
         return self.is_broken or self.failures > self.spec.tolerate
 
-    @property
-    def in_flight(self) -> int:
-        return self.started - self.ended
+    def _skip(self) -> None:
+        """Pass over the items of which an earlier process knew the end."""
+        while self.started < len(self.outcomes) and self.outcomes[self.started] is not None:
+            self.started += 1
 
 
 class DagRun:
@@ -75,6 +84,7 @@ class DagRun:
         recorder: Recorder,
         lineage: Lineage,
         action_limits: Mapping[str, int] | None = None,
+        history: History | None = None,
         over: Callable[[], None],
     ) -> None:
         self._run = run
@@ -91,16 +101,40 @@ class DagRun:
             for id, spec in dag.nodes.items()
         }
         self._left = len(self._nodes)
+        self._history = history
+        self._ready: deque[_NodeRun] = deque()
+        self._is_advancing = False
         self._downstream: dict[str, frozenset[str]] = {}
         self.engine: Engine
 
     def begin(self, engine: Engine) -> None:
-        """Start what waits for nothing."""
+        """Start what waits for nothing; of a run that goes on, also what had not ended."""
         self.engine = engine
-        for node in [node for node in self._nodes.values() if node.waits == 0]:
-            self._start(node)
+        if self._history is not None:
+            self._take_up_repairs(self._history)
+        self._ready.extend(node for node in self._nodes.values() if node.waits == 0)
+        self._advance()
         if not self._nodes:
             self._over()
+
+    def _advance(self) -> None:
+        """Start the nodes that are ready, one after the other: chains of them are no recursion."""
+        if self._is_advancing:
+            return
+        self._is_advancing = True
+        try:
+            while self._ready:
+                node = self._ready.popleft()
+                if not node.is_over:
+                    self._start(node)
+        finally:
+            self._is_advancing = False
+
+    def _take_up_repairs(self, history: History) -> None:
+        """Writers that were being run again when the process before ended: others join them."""
+        for ref, pending in history.pending.items():
+            if pending.intended.cause is Cause.RECOVERY or ref.run != self._run:
+                self.engine.take_up_repair(pending)
 
     def nodes(self) -> dict[str, NodeOutcome]:
         """How the nodes stand."""
@@ -165,7 +199,7 @@ class DagRun:
             declared_writes=resolve_keys(spec.writes, **facts) if spec.writes else (),
             extra=Terms(spec.retry, spec.timeout),
         )
-        return Job(
+        job = Job(
             record=record,
             terms=Terms(spec.retry, spec.timeout),
             flight=self.engine.start(record),
@@ -175,6 +209,9 @@ class DagRun:
             gate=node.gate,
             inputs=lambda: self._inputs(spec, index, record.params),
         )
+        if self._history is not None:
+            job.take_up(self._history)
+        return job
 
     def fail(self, node: _NodeRun, index: int, error: AowhiskError) -> None:
         """A call that could not even be put together."""
@@ -194,31 +231,52 @@ class DagRun:
         node.is_running = True
         if node.spec.is_map:
             try:
-                node.items = list(expand(node.spec, self._values))
+                node.items = self._items(node)
             except GraphError as error:
                 node.outcomes = [None]
-                node.started = 1
+                node.started = node.in_flight = 1
                 node.is_broken = True  # whatever it tolerates: it has no items to tolerate
                 self.fail(node, 0, error)
                 return
-            self._recorder.record(
-                events.Expanded(run=self._run, node=node.spec.id, items=tuple(node.items))
-            )
         node.outcomes = [None] * (len(node.items) if node.spec.is_map else 1)
-        if node.outcomes:
-            self.engine.draw_from(node, node.limits)
-        else:
+        self._recall(node)
+        if node.is_empty and not node.in_flight:
             self._finish(node)
+        else:
+            self.engine.draw_from(node, node.limits)
+
+    def _items(self, node: _NodeRun) -> list[JSON]:
+        """The items of a map: those that the journal has, so that a join never has holes, else what
+        `over` is now. Raises GraphError."""
+        id = node.spec.id
+        if self._history is not None and id in self._history.items:
+            return list(self._history.items[id])
+        items = list(expand(node.spec, self._values))
+        self._recorder.record(events.Expanded(run=self._run, node=id, items=tuple(items)))
+        return items
+
+    def _recall(self, node: _NodeRun) -> None:
+        """Take over the ends of calls that an earlier process knew."""
+        if self._history is None:
+            return
+        for index in range(len(node.outcomes)):
+            outcome = self._history.outcomes.get(node.call_id(index))
+            if isinstance(outcome, Succeeded | Failed):
+                self._note(node, index, outcome)
 
     def _ended(self, node: _NodeRun, index: int, outcome: Outcome) -> None:
+        node.in_flight -= 1
+        self._note(node, index, outcome)
+        if node.ended == len(node.outcomes) or (node.gate.why is not None and not node.in_flight):
+            self._finish(node)
+
+    def _note(self, node: _NodeRun, index: int, outcome: Outcome) -> None:
         node.outcomes[index] = outcome
         node.ended += 1
         if isinstance(outcome, Failed):
             node.failures += 1
             if node.has_failed and node.gate.why is None:
                 node.gate.why = f"{outcome.call} failed"
-        if node.ended == len(node.outcomes) or (node.gate.why is not None and not node.in_flight):
-            self._finish(node)
 
     def _finish(self, node: _NodeRun) -> None:
         if node.is_over:
@@ -230,8 +288,9 @@ class DagRun:
             for id in self._consumers[node.spec.id]:
                 consumer = self._nodes[id]
                 consumer.waits -= 1
-                if consumer.waits == 0 and not consumer.is_over:
-                    self._start(consumer)
+                if consumer.waits == 0:
+                    self._ready.append(consumer)
+            self._advance()
         else:
             self._give_up(node)
         if self._left == 0:

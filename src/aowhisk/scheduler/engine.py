@@ -25,6 +25,7 @@ from aowhisk.invoker import Attempt, AttemptEnd, Invoker
 from aowhisk.lineage import CallRecord, CallRef
 from aowhisk.models import Abandoned, Failed, Outcome, Succeeded, attempt_id
 from aowhisk.recovery import Step
+from aowhisk.replay import Pending, record_of
 from aowhisk.retry import next_delay
 from aowhisk.scheduler.flights import Flight
 from aowhisk.scheduler.job import Job, Terms
@@ -203,12 +204,13 @@ class Engine:
             return
         now = self.clock()
         job.first_sent = now if job.first_sent is None else job.first_sent
-        job.tries += 1
+        pending, job.pending = job.pending, None
+        job.tries += pending is None
         job.mark = self._lineage.clock
         attempt = Attempt(
             run=self.run,
             record=job.record,
-            id=attempt_id(),
+            id=attempt_id() if pending is None else pending.intended.attempt,
             try_=job.tries,
             cause=job.cause,
             restore=job.restore,
@@ -216,7 +218,10 @@ class Engine:
             queued=now - job.ready_at,
         )
         self.in_flight[attempt.id] = job
-        end = await self.invoker.attempt(attempt)
+        if pending is None:
+            end = await self.invoker.attempt(attempt)
+        else:
+            end = await self.invoker.take_up(attempt, pending.activation_id, since=pending.at)
         del self.in_flight[attempt.id]
         self._settle(job, attempt, end)
 
@@ -379,18 +384,26 @@ class Engine:
 
     def _repair(self, step: Step, flight: Flight) -> None:
         """Run a writer again for the recoverer."""
-        terms = step.call.extra
-        self.submit(
-            Job(
-                record=step.call,
-                terms=terms if isinstance(terms, Terms) else Terms(),
-                flight=flight,
-                ended=lambda job, outcome: None,
-                priority=_URGENT,
-                limits=self.limits_of(step.call),
-                restore=step.restore,
-                cause=Cause.RECOVERY,
-            )
+        self.submit(self._repair_job(step.call, step.restore, flight))
+
+    def take_up_repair(self, pending: Pending) -> None:
+        """A writer was being run again when the process before ended: see it to its end."""
+        record = record_of(pending.intended, Terms())
+        job = self._repair_job(record, pending.intended.restore or (), self.start(record))
+        job.pending = pending
+        self.submit(job)
+
+    def _repair_job(self, record: CallRecord, restore: tuple[str, ...], flight: Flight) -> Job:
+        terms = record.extra
+        return Job(
+            record=record,
+            terms=terms if isinstance(terms, Terms) else Terms(),
+            flight=flight,
+            ended=lambda job, outcome: None,
+            priority=_URGENT,
+            limits=self.limits_of(record),
+            restore=restore,
+            cause=Cause.RECOVERY,
         )
 
     def _success(self, job: Job, end: AttemptEnd) -> Succeeded:

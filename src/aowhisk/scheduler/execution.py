@@ -24,6 +24,7 @@ from aowhisk.invoker import Invoker
 from aowhisk.lineage import Lineage
 from aowhisk.models import JSON
 from aowhisk.recovery import RecoveryPolicy
+from aowhisk.replay import History
 from aowhisk.scheduler.dag_run import DagRun
 from aowhisk.scheduler.engine import Engine
 from aowhisk.scheduler.flights import Flights
@@ -73,7 +74,9 @@ class Execution:
         dag: Dag | None = None,
         labels: Mapping[str, str] | None = None,
         concurrency: int = 1,
+        history: History | None = None,
     ) -> None:
+        """With a `history` it goes on where that ends; the journal knows the run already."""
         self.id = id
         self.name = name
         self.labels = dict(labels or {})
@@ -85,7 +88,8 @@ class Execution:
         self.done = anyio.Event()
         self._parts = parts
         self._concurrency = concurrency
-        self._lineage = Lineage()
+        self._history = history
+        self._lineage = Lineage() if history is None else history.lineage
         self._scope = anyio.CancelScope()
         self._wish: RunState | None = None
         self._started = self._ended = 0.0
@@ -102,6 +106,7 @@ class Execution:
             recorder=self._parts.recorder,
             lineage=self._lineage,
             action_limits=limits,
+            history=self._history,
             over=self._over,
         )
 
@@ -121,7 +126,7 @@ class Execution:
 
     async def execute(self) -> None:
         """Run to the end; how it ended is in `state` and `crash`. Being cancelled interrupts it."""
-        self._started = time.time()
+        self._started = self._history.started.at if self._history else time.time()
         try:
             try:
                 with self._scope:
@@ -143,15 +148,16 @@ class Execution:
             self.done.set()
 
     async def _work(self) -> None:
-        await self._parts.recorder.commit(
-            events.RunStarted(
-                run=self.id,
-                name=self.name,
-                labels=self.labels,
-                dag=self.dag_json,
-                concurrency=self._concurrency,
+        if self._history is None:
+            await self._parts.recorder.commit(
+                events.RunStarted(
+                    run=self.id,
+                    name=self.name,
+                    labels=self.labels,
+                    dag=self.dag_json,
+                    concurrency=self._concurrency,
+                )
             )
-        )
         if self._wish is None:  # it may have been stopped before it began
             self.calls.begin(self.engine)
             self.begun.set()
@@ -168,6 +174,15 @@ class Execution:
     def fail(self) -> None:
         """The code that made the calls of this run gave up: it ends as failed."""
         self._stop(RunState.FAILED)
+
+    def refuse(self, error: BaseException) -> None:
+        """It will never be executed, because of this."""
+        if not isinstance(error, AowhiskError):
+            error = Interrupted(f"run {self.id} ({self.name}) was given up before it began")
+        self.crash = error
+        self.state = RunState.INTERRUPTED
+        self.begun.set()
+        self.done.set()
 
     def _stop(self, wish: RunState) -> None:
         if self._wish is None and not self.done.is_set():

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from aowhisk.events.model import Cause
 from aowhisk.lineage import CallRecord, CallRef
 from aowhisk.models import Outcome
+from aowhisk.replay import History, Pending
 from aowhisk.retry import RetryPolicy
 from aowhisk.scheduler.flights import Flight
 from aowhisk.scheduler.queue import Limit
@@ -35,9 +36,9 @@ class Terms:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """`inputs` gives the keys written by the calls that the params come from. `ended` is told the
-    outcome, once. Times are seconds of the scheduler's clock; `mark` is the lineage's clock when the
-    last attempt was sent."""
+    """`inputs` gives the keys written by the calls that the params come from. `ended` is told
+    the outcome, once. Times are seconds of the scheduler's clock; `mark` is the lineage's clock
+    when the last attempt was sent."""
 
     record: CallRecord
     terms: Terms
@@ -56,6 +57,13 @@ class Job:
     ready_at: float = 0.0
     mark: int = 0
     phantoms: Counter[str] = field(default_factory=Counter)
+    pending: Pending | None = None
+
+    def take_up(self, history: History) -> None:
+        """Go on where an earlier process ended: with its attempt, if that may still be running."""
+        self.tries = history.tries[self.ref]
+        self.failures = history.failures[self.ref]
+        self.pending = history.pending.get(self.ref)
 
     @property
     def ref(self) -> CallRef:

@@ -13,8 +13,9 @@ import anyio
 from aowhisk.errors import AowhiskError, Interrupted, MissingObject, RecoveryFailed
 from aowhisk.events import Journal, Recorder
 from aowhisk.events import model as events
-from aowhisk.lineage import CallRecord, CallRef, Lineage
+from aowhisk.lineage import CallRef, Lineage
 from aowhisk.recovery import Need, Plan, RecoveryPolicy, Seen, Step, plan
+from aowhisk.replay import record_of
 from aowhisk.scheduler.flights import Flight, Flights
 from aowhisk.scheduler.job import Job, Terms
 from aowhisk.scheduler.prober import Prober
@@ -201,7 +202,7 @@ class Recoverer:
         for written in reversed(await self._journal.writers(key, other_than=self._run)):
             intended, ended = written.intended, written.ended
             self._lineage.record(
-                _record(intended),
+                record_of(intended, Terms()),
                 intended.attempt,
                 reads=ended.reads if ended.reported else None,
                 writes=ended.writes if ended.reported else None,
@@ -358,21 +359,6 @@ def known_reads(job: Job, lineage: Lineage) -> list[str]:
     if not lineage.has_read(job.ref):
         keys.update(dict.fromkeys(job.inputs()))
     return list(keys)
-
-
-def _record(intended: events.Intended) -> CallRecord:
-    """How to run a call of an earlier run again; it is tried as calls are by default."""
-    return CallRecord(
-        ref=CallRef(intended.of, intended.call),
-        action=intended.action,
-        params=intended.params,
-        idempotent=intended.idempotent,
-        protocol=intended.protocol,
-        ownership="shared" if intended.ownership == "shared" else "last",
-        declared_reads=intended.reads,
-        declared_writes=intended.writes,
-        extra=Terms(),
-    )
 
 
 def _first(step: Step) -> str:
