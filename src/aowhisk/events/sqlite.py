@@ -10,17 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 
-from aowhisk.errors import ConfigError, Fenced, JournalError
+from aowhisk.errors import ConfigError, JournalError
 from aowhisk.events.codec import from_json, to_json
 from aowhisk.events.model import (
     Ended,
@@ -33,12 +32,12 @@ from aowhisk.events.model import (
     Taken,
 )
 from aowhisk.events.schema import prepare
-from aowhisk.events.sink import Lease, RunInfo, Written, new_owner
+from aowhisk.events.sink import Lease, RunInfo, Written
+from aowhisk.events.writer import Away, Hold, Writer
 
 __all__ = ["SqliteJournal"]
 
-_log = logging.getLogger("aowhisk")
-_PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)  # between tries while the disk is full or the file locked
+_T = TypeVar("_T")
 _BUSY = 5.0  # seconds to wait for another process's write
 _CLOSING = 5.0
 
@@ -48,6 +47,9 @@ _OBJECT = "INSERT OR IGNORE INTO objects VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
 _STARTED = "INSERT OR IGNORE INTO runs VALUES (?,?,?,?,?,NULL)"
 _BEAT = """INSERT INTO leases VALUES (?, ?, 0)
   ON CONFLICT (run) DO UPDATE SET owner = excluded.owner, beat = beat + 1"""
+_OPEN = """SELECT attempt, json_extract(body, '$.writes') FROM events WHERE run = ?
+  AND kind = 'intended' AND json_extract(body, '$.writes') IS NOT NULL AND attempt NOT IN
+  (SELECT attempt FROM events WHERE run = ? AND kind = 'ended')"""
 _STATE = "UPDATE runs SET state = ?, ended = ? WHERE run = ?"
 
 
@@ -55,7 +57,8 @@ _STATE = "UPDATE runs SET state = ?, ended = ? WHERE run = ?"
 class _Row:
     """An event as it is written, and what it changes in the other tables."""
 
-    run: str
+    hold: Hold
+    seq: int
     at: float
     kind: str
     call: str | None
@@ -74,20 +77,16 @@ class SqliteJournal:
         self._path = Path(path)
         self._sync = sync
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="aowhisk-journal")
-        self._queue: list[_Row] = []
-        self._put = 0
-        self._durable = 0
-        self.owner = new_owner()
-        self._next: dict[str, int] = {}
-        self._fenced: set[str] = set()
-        self._declared: dict[str, tuple[str, ...]] = {}
-        self._writing: asyncio.Task[None] | None = None
-        self._waiters: list[tuple[int, str | None, asyncio.Future[None]]] = []
-        self._failure: JournalError | None = None
+        self._writer = Writer(str(self._path), _row, self._store)
         self._connection: sqlite3.Connection | None = None
 
     def __repr__(self) -> str:
         return f"SqliteJournal({str(self._path)!r})"
+
+    @property
+    def owner(self) -> str:
+        """The name of this process among those that share the file."""
+        return self._writer.owner
 
     async def open(self) -> None:
         """Open the file; raises ConfigError or JournalError, and touches nothing then."""
@@ -98,53 +97,26 @@ class SqliteJournal:
         if self._connection is None:
             return
         try:
-            with (
-                contextlib.suppress(JournalError),
-                anyio.move_on_after(_CLOSING, shield=True) as scope,
-            ):
-                await self.commit()
-            if scope.cancelled_caught:
-                _log.error("journal %s: %d events were not written", self._path, len(self._queue))
+            await self._writer.finish(_CLOSING)
         finally:
             with anyio.CancelScope(shield=True):
-                if self._writing is not None:
-                    self._writing.cancel()
                 await self._call(self._disconnect)
             self._thread.shutdown(wait=False)
 
     def put(self, event: Event) -> None:
         """Queue an event; it is written soon, and before anything put later."""
-        if event.run in self._fenced:
-            return
-        declared: tuple[str, ...] = ()
-        if isinstance(event, Intended) and event.writes:
-            self._declared[event.attempt] = event.writes
-        elif isinstance(event, Ended) and self._declared:
-            declared = self._declared.pop(event.attempt, ())
-        self._queue.append(_row(event, declared))
-        self._put += 1
-        if self._writing is None and self._failure is None:
-            loop = asyncio.get_running_loop()
-            self._writing = loop.create_task(self._write_all())
+        self._writer.put(event)
 
     async def commit(self, run: str | None = None) -> None:
         """Return once everything put so far is durable. While the file cannot be written (disk
         full, locked), it waits; raises JournalError where trying again cannot help, Fenced where
         another process owns `run`."""
-        if self._failure is not None:
-            raise self._failure
-        if run in self._fenced:
-            raise _fence(run)
-        if self._durable >= self._put:
-            return
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append((self._put, run, waiter))
-        await waiter
+        await self._writer.commit(run)
 
     async def read(self, run: str) -> Sequence[Event]:
         """All events of a run, in order."""
         await self.commit()
-        rows = await self._call(
+        rows = await self._ask(
             lambda: self._fetch("SELECT kind, run, at, body FROM events WHERE run = ?", run)
         )
         return tuple(_event(*row) for row in rows)
@@ -152,7 +124,7 @@ class SqliteJournal:
     async def writers(self, key: str, *, other_than: str) -> Sequence[Written]:
         """The attempts of the run, but `other_than`, that wrote `key` last, oldest first."""
         await self.commit()
-        rows = await self._call(lambda: self._writers(key, other_than))
+        rows = await self._ask(lambda: self._writers(key, other_than))
         return [_written(each) for each in rows]
 
     async def runs(self, states: Collection[RunState]) -> Sequence[RunInfo]:
@@ -163,25 +135,23 @@ class SqliteJournal:
             "SELECT run, name, state, started, ended FROM runs "
             f"WHERE state IN ({marks}) ORDER BY started"
         )
-        rows = await self._call(lambda: self._fetch(query, *(state.value for state in states)))
+        rows = await self._ask(lambda: self._fetch(query, *(state.value for state in states)))
         return [RunInfo(run, name, RunState(state), *times) for run, name, state, *times in rows]
 
     async def take(self, run: str, *, after: int) -> None:
         """Own a run of which we have read `after` events. Raises Fenced."""
-        await self.commit()
-        self._fenced.discard(run)
-        self._next[run] = after  # the writer is idle: everything put is durable
-        self.put(Taken(run=run, owner=self.owner))
-        await self.commit(run)
+        await self._writer.take(run, after=after)
+        rows = await self._ask(lambda: self._fetch(_OPEN, run, run))
+        self._writer.declare((attempt, tuple(json.loads(writes))) for attempt, writes in rows)
 
     async def beat(self, runs: Collection[str]) -> None:
         """Say of these runs that we are still at work on them."""
         rows = [(run, self.owner) for run in runs]
-        await self._call(lambda: self._change(_BEAT, rows))
+        await self._ask(lambda: self._change(_BEAT, rows))
 
     async def lease(self, run: str) -> Lease | None:
         """Who is at work on a run; None if nobody says so."""
-        rows = await self._call(
+        rows = await self._ask(
             lambda: self._fetch("SELECT owner, beat FROM leases WHERE run = ?", run)
         )
         return Lease(*rows[0]) if rows else None
@@ -190,16 +160,28 @@ class SqliteJournal:
         """We are no longer at work on the run."""
         who = [(run, self.owner)]
         drop = "DELETE FROM leases WHERE run = ? AND owner = ?"
-        await self._call(lambda: self._change(drop, who))
+        await self._ask(lambda: self._change(drop, who))
 
     def _change(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         if self._connection is None:
             raise JournalError(f"the journal {self._path} is not open")
         self._connection.executemany(statement, rows)
 
-    async def _call(self, work: Any) -> Any:
-        """Run blocking work in the journal's thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def _ask(self, work: Callable[[], _T]) -> _T:
+        """Run blocking work in the journal's thread; waits while the file is locked or full."""
+        return await self._writer.insist(lambda: self._call(work))
+
+    async def _call(self, work: Callable[[], _T]) -> _T:
+        """Run blocking work in the journal's thread; raises Away where it may succeed later."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except sqlite3.OperationalError as error:
+            raise Away(error) from error
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal {self._path} cannot be used: {error}") from error
+
+    async def _store(self, batch: list[_Row]) -> None:
+        await self._call(lambda: self._insert(batch))
 
     def _connect(self) -> None:
         try:
@@ -258,43 +240,6 @@ class SqliteJournal:
             found += [(row, ended) for row in intended]
         return found
 
-    async def _write_all(self) -> None:
-        """Write until nothing is queued; the one task of this journal."""
-        try:
-            while self._queue:
-                batch, self._queue = self._queue, []
-                await self._write(batch)
-                self._durable += len(batch)
-                self._release(None)
-        except JournalError as error:
-            self._failure = error
-            self._release(error)
-        finally:
-            self._writing = None
-
-    async def _write(self, batch: list[_Row]) -> None:
-        tries = 0
-        while True:
-            try:
-                await self._call(lambda: self._insert(batch))
-            except sqlite3.OperationalError as error:
-                if tries == 0:
-                    _log.warning(
-                        "journal %s is away (%s): nothing new is invoked until it is back",
-                        self._path,
-                        error,
-                    )
-                await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
-                tries += 1
-            except sqlite3.Error as error:
-                raise JournalError(
-                    f"the journal {self._path} cannot be written: {error}"
-                ) from error
-            else:
-                if tries:
-                    _log.warning("journal %s is back; %d events written", self._path, len(batch))
-                return
-
     def _insert(self, batch: list[_Row]) -> None:
         """Write a batch in one transaction, but for the runs that another process owns."""
         connection = self._connection
@@ -303,67 +248,41 @@ class SqliteJournal:
         connection.execute("BEGIN IMMEDIATE")
         try:
             try:
-                numbers = self._insert_rows(connection, batch)
+                self._insert_rows(connection, batch)
             except sqlite3.IntegrityError:
                 connection.execute("ROLLBACK")
                 connection.execute("BEGIN IMMEDIATE")
-                self._fenced |= self._clashing(batch)
-                batch = [row for row in batch if row.run not in self._fenced]
-                numbers = self._insert_rows(connection, batch)
+                self._find_lost(batch)
+                self._insert_rows(connection, [row for row in batch if not row.hold.lost])
             connection.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             raise
-        over = {row.run for row in batch if row.kind == RunEnded.kind}
-        self._next = {run: seq for run, seq in numbers.items() if run not in over}
 
-    def _insert_rows(self, connection: sqlite3.Connection, batch: list[_Row]) -> dict[str, int]:
-        numbers = dict(self._next)
+    def _insert_rows(self, connection: sqlite3.Connection, batch: list[_Row]) -> None:
         events: list[list[Any]] = []
         for row in batch:
-            seq = numbers.get(row.run, 0)
-            numbers[row.run] = seq + 1
-            events.append([row.run, seq, row.at, row.kind, row.call, row.attempt, row.body])
+            run = row.hold.run
+            events.append([run, row.seq, row.at, row.kind, row.call, row.attempt, row.body])
             for n, (key, *rest) in enumerate(row.objects):
-                connection.execute(_OBJECT, (key, row.at, row.run, seq, n, *rest))
+                connection.execute(_OBJECT, (key, row.at, run, row.seq, n, *rest))
             for statement, values in row.updates:
                 connection.execute(statement, values)
         connection.execute(_EVENTS, (json.dumps(events),))
-        return numbers
 
-    def _clashing(self, batch: list[_Row]) -> set[str]:
-        """The runs of which another process has put the event that we wanted to put next."""
-        found = "SELECT 1 FROM events WHERE run = ? AND seq = ?"
-        return {
-            run
-            for run in {row.run for row in batch}
-            if self._fetch(found, run, self._next.get(run, 0))
-        }
-
-    def _release(self, error: JournalError | None) -> None:
-        waiting = []
-        for target, run, waiter in self._waiters:
-            if waiter.done():
-                continue
-            if error is not None:
-                waiter.set_exception(error)
-            elif target > self._durable:
-                waiting.append((target, run, waiter))
-            elif run in self._fenced:
-                waiter.set_exception(_fence(run))
-            else:
-                waiter.set_result(None)
-        self._waiters = waiting
+    def _find_lost(self, batch: list[_Row]) -> None:
+        """Mark the runs of which another process has put the event that we wanted to put next."""
+        first = {row.hold: row.seq for row in reversed(batch)}
+        for hold, seq in first.items():
+            if self._fetch("SELECT 1 FROM events WHERE run = ? AND seq = ?", hold.run, seq):
+                hold.lost = True
 
 
-def _fence(run: str | None) -> Fenced:
-    return Fenced(f"run {run} is another process's by now; this one has stopped sending for it")
-
-
-def _row(event: Event, declared: tuple[str, ...]) -> _Row:
+def _row(event: Event, hold: Hold, seq: int, declared: tuple[str, ...]) -> _Row:
     return _Row(
-        run=event.run,
+        hold=hold,
+        seq=seq,
         at=event.at,
         kind=event.kind,
         call=getattr(event, "call", None),

@@ -1,0 +1,225 @@
+"""A queue of numbered events with at most one batch in the writer.
+
+What every journal with a database needs: events get their numbers, wait, and are written in order
+by one task, which takes whatever is queued as soon as it is free. While the database is away it
+waits, says so once, and goes on when it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import anyio
+
+from aowhisk.errors import Fenced, JournalError
+from aowhisk.events.model import Ended, Event, Intended, RunEnded, Taken
+from aowhisk.events.sink import new_owner
+
+__all__ = ["Away", "Hold", "Row", "Writer"]
+
+_log = logging.getLogger("aowhisk")
+_PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)  # between tries while the database is away
+
+
+class Away(Exception):
+    """The database cannot be written or asked now; the same again may succeed later."""
+
+
+@dataclass(slots=True, eq=False)
+class Hold:
+    """Our hold on a run, from its first event or from Taken on: the next number, whether another
+    owner has it by now, and the number of its RunEnded."""
+
+    run: str
+    next: int = 0
+    lost: bool = False
+    last: int | None = None
+
+
+class Row(Protocol):
+    """An event as a database takes it."""
+
+    @property
+    def hold(self) -> Hold:
+        """The hold on its run that it was put under."""
+
+    @property
+    def seq(self) -> int:
+        """Its number in the run."""
+
+
+R = TypeVar("R", bound=Row)
+T = TypeVar("T")
+
+
+class Writer(Generic[R]):
+    """Writes what is put, in order, one batch at a time.
+
+    `make` turns an event into a row (with its hold, its number, and the writes that its attempt had
+    declared). `store` makes a batch durable: it marks the holds of runs that are another owner's
+    (`lost`) and leaves out their rows; it raises Away where it should be tried again with the same
+    rows, of which some may be stored by then, and JournalError where that cannot help. `most` is
+    the largest batch.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[Event, Hold, int, tuple[str, ...]], R],
+        store: Callable[[list[R]], Awaitable[None]],
+        *,
+        most: int = 10_000,
+    ) -> None:
+        self.owner = new_owner()
+        self._name = name
+        self._make = make
+        self._store = store
+        self._most = most
+        self._holds: dict[str, Hold] = {}
+        self._declared: dict[str, tuple[str, ...]] = {}
+        self._queue: list[R] = []
+        self._put = 0
+        self._durable = 0
+        self._waiters: list[tuple[int, Hold | None, asyncio.Future[None]]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._failure: JournalError | None = None
+        self._is_away = False
+
+    def put(self, event: Event) -> None:
+        """Queue an event, unless its run is another owner's by now."""
+        hold = self._holds.get(event.run)
+        if hold is None:
+            hold = self._holds[event.run] = Hold(event.run)
+        if hold.lost:
+            return
+        row = self._make(event, hold, hold.next, self._declarations(event))
+        if isinstance(event, RunEnded):
+            hold.last = hold.next
+        hold.next += 1
+        self._queue.append(row)
+        self._put += 1
+        if self._task is None and self._failure is None:
+            self._task = asyncio.get_running_loop().create_task(self._write())
+
+    async def commit(self, run: str | None = None) -> None:
+        """Return once everything put so far is durable. Raises JournalError, and Fenced where
+        another owner has `run`."""
+        if self._failure is not None:
+            raise self._failure
+        hold = None if run is None else self._holds.get(run)
+        if self._durable < self._put:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append((self._put, hold, waiter))
+            await waiter
+        elif hold is not None and hold.lost:
+            raise _fence(hold)
+
+    async def take(self, run: str, *, after: int) -> None:
+        """Hold a run from the number `after` on, and put Taken there. Raises Fenced."""
+        await self.commit()
+        self._holds[run] = Hold(run, after)
+        self.put(Taken(run=run, owner=self.owner))
+        await self.commit(run)
+
+    def declare(self, open_attempts: Iterable[tuple[str, tuple[str, ...]]]) -> None:
+        """Know of attempts, intended by an earlier owner, which keys they said to write."""
+        self._declared.update(open_attempts)
+
+    async def insist(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What `work` returns, once it does not raise Away any more."""
+        tries = 0
+        while True:
+            try:
+                result = await work()
+            except Away as error:
+                if not self._is_away:
+                    self._is_away = True
+                    _log.warning(
+                        "journal %s is away (%s): nothing new is invoked until it is back",
+                        self._name,
+                        error,
+                    )
+                await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+                tries += 1
+            else:
+                if self._is_away:
+                    self._is_away = False
+                    _log.warning(
+                        "journal %s is back; %d events waited for it",
+                        self._name,
+                        self._put - self._durable,
+                    )
+                return result
+
+    async def finish(self, seconds: float) -> None:
+        """Write what is queued, for so long at most, and stop; says what was not written."""
+        try:
+            with (
+                contextlib.suppress(JournalError),
+                anyio.move_on_after(seconds, shield=True) as scope,
+            ):
+                await self.commit()
+            if scope.cancelled_caught:
+                count = self._put - self._durable
+                _log.error("journal %s: %d events were not written", self._name, count)
+        finally:
+            if self._task is not None:
+                self._task.cancel()
+
+    def _declarations(self, event: Event) -> tuple[str, ...]:
+        if isinstance(event, Intended) and event.writes:
+            self._declared[event.attempt] = event.writes
+        elif isinstance(event, Ended) and self._declared:
+            return self._declared.pop(event.attempt, ())
+        return ()
+
+    async def _write(self) -> None:
+        """Write until nothing is queued; the one task of this journal."""
+        try:
+            while self._queue:
+                batch, self._queue = self._queue[: self._most], self._queue[self._most :]
+                await self.insist(lambda rows=batch: self._store(_held(rows)))  # type: ignore[misc]
+                self._durable += len(batch)
+                self._forget(batch)
+                self._release(None)
+        except JournalError as error:
+            self._failure = error
+            self._release(error)
+        finally:
+            self._task = None
+
+    def _forget(self, batch: list[R]) -> None:
+        for row in batch:
+            hold = row.hold
+            if row.seq == hold.last and not hold.lost and self._holds.get(hold.run) is hold:
+                del self._holds[hold.run]
+
+    def _release(self, error: JournalError | None) -> None:
+        waiting = []
+        for target, hold, waiter in self._waiters:
+            if waiter.done():
+                continue
+            if error is not None:
+                waiter.set_exception(error)
+            elif target > self._durable:
+                waiting.append((target, hold, waiter))
+            elif hold is not None and hold.lost:
+                waiter.set_exception(_fence(hold))
+            else:
+                waiter.set_result(None)
+        self._waiters = waiting
+
+
+def _held(rows: list[R]) -> list[R]:
+    return [row for row in rows if not row.hold.lost]
+
+
+def _fence(hold: Hold) -> Fenced:
+    return Fenced(
+        f"run {hold.run} is another process's by now; this one has stopped sending for it"
+    )
