@@ -38,8 +38,12 @@ class S3Server:
     def url(self) -> str:
         return f"s3+http://test:{quote(SECRET, safe='')}@127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        for _ in range(5):
+    @property
+    def secret(self) -> str:
+        return SECRET
+
+    def start(self, *, same_port: bool = False) -> None:
+        for _ in range(1 if same_port else 5):
             log = (self.folder / "log").open("ab")
             with log:
                 self.process = subprocess.Popen(

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any, TypeVar
+from urllib.parse import quote, unquote
 
-from object_store.backend import CHUNK, Body, ObjectInfo, Reading
+from object_store.backend import BY, CHUNK, Body, ObjectInfo, Reading
 from object_store.errors import NoSuchKey, StoreError, StoreUnavailable
 from object_store.keys import Key
 from object_store.s3.address import Address
@@ -20,6 +21,7 @@ __all__ = ["S3Backend"]
 
 T = TypeVar("T")
 
+_ASCII = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 _SMALL = 64 * 1024
 """Bytes that are sent before S3 can answer."""
 _TRIES = 3
@@ -53,12 +55,12 @@ class S3Backend:
             await self._find_bucket(key)
         if body.size > PART:
             etag = await self._writing(
-                key, lambda: upload_in_parts(client, target, body, metadata=metadata)
+                key, lambda: upload_in_parts(client, target, body, metadata=_sent(metadata))
             )
         else:
             data = await in_thread(lambda _: body.read(body.size))
             answer = await self._writing(
-                key, lambda: client.put_object(**target, Body=data, Metadata=dict(metadata))
+                key, lambda: client.put_object(**target, Body=data, Metadata=_sent(metadata))
             )
             etag = answer["ETag"]
         return ObjectInfo(
@@ -238,5 +240,15 @@ class S3Backend:
             size=response["ContentLength"],
             etag=response["ETag"].strip('"'),
             modified=response["LastModified"],
-            metadata=response.get("Metadata", {}),
+            metadata=_received(response.get("Metadata", {})),
         )
+
+
+def _sent(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata as headers take them: what is not ASCII, and "%", percent-encoded."""
+    return {name: quote(value, safe=_ASCII) for name, value in metadata.items()}
+
+
+def _received(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata as they were meant; those of others are left as they are."""
+    return {name: unquote(value) if name == BY else value for name, value in metadata.items()}

@@ -16,7 +16,7 @@ PART = 8 * MIB
 """Bytes above which an object is uploaded in parts, and of a part."""
 PARTS = 10_000
 """Parts that S3 allows."""
-IN_FLIGHT = 3 * PART
+IN_FLIGHT = 2 * PART
 """Bytes of parts that are in memory at once, but at least one part."""
 
 
