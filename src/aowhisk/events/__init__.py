@@ -26,7 +26,8 @@ def open_journal(where: Journal | str) -> Journal:
 
     `memory:` keeps events as long as the process lives. `sqlite:///absolute/path` (or
     `sqlite:relative/path`) keeps them in a file; `?sync=full` makes it survive a loss of power, not
-    only of the process.
+    only of the process. `mongodb://user:password@host/database` shares them among any number of
+    processes.
     """
     if not isinstance(where, str):
         return where
@@ -44,4 +45,15 @@ def open_journal(where: Journal | str) -> Journal:
                 "sqlite:///absolute/path?sync=full"
             )
         return SqliteJournal(unquote(path), **options)
-    raise ConfigError(f"no journal for {scheme}: URLs; there are memory: and sqlite:///path")
+    if scheme in ("mongodb", "mongodb+srv"):
+        try:
+            from aowhisk.events.mongo import MongoJournal
+        except ImportError as error:
+            raise ConfigError(
+                "a journal in MongoDB needs motor or pymongo; pip install 'aowhisk[mongo]'"
+            ) from error
+        return MongoJournal(where)
+    raise ConfigError(
+        f"no journal for {scheme}: URLs; there are memory:, sqlite:///path and "
+        "mongodb://user:password@host/database"
+    )

@@ -1,0 +1,297 @@
+"""A MongoDB database as the journal uses it; the only door to motor and pymongo.
+
+Only what motor and PyMongo's AsyncMongoClient share, and what needs no session: insert, find,
+update and delete. Every failure comes out as Away (the same again may succeed) or JournalError; no
+message carries credentials. What is acknowledged is on the disks of a majority, and only that is
+read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, unquote
+
+import bson
+from bson.codec_options import CodecOptions
+from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
+from pymongo import AsyncMongoClient, ReadPreference, UpdateOne, WriteConcern
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    ConnectionFailure,
+    OperationFailure,
+    PyMongoError,
+    WriteConcernError,
+)
+from pymongo.read_concern import ReadConcern
+
+from aowhisk.errors import ConfigError, JournalError
+from aowhisk.events.writer import Away
+
+__all__ = ["Client", "Database", "Encoded", "Index", "encode"]
+
+_DUPLICATE = 11000
+_PASSING = {  # codes of failures that pass: a primary steps down, a node stops, a disk is full, ...
+    *(6, 7, 43, 64, 89, 91, 133, 134, 175, 189, 234, 237, 262),
+    *(9001, 10107, 11600, 11602, 13435, 13436, 14031),
+}
+_DEFAULTS = {
+    "serverSelectionTimeoutMS": 2000,
+    "connectTimeoutMS": 5000,
+    "socketTimeoutMS": 20_000,  # a line that is dead without a word
+    "appname": "aowhisk",
+}
+
+
+class Client(Protocol):
+    """motor's AsyncIOMotorClient or PyMongo's AsyncMongoClient."""
+
+    def get_database(self, name: str | None = None, **options: Any) -> Any:
+        """The database of that name."""
+
+    def close(self) -> Any:
+        """Let go of the connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index: its keys in order; `only` names the field that a document must have to be in it."""
+
+    name: str
+    keys: tuple[str, ...]
+    unique: bool = False
+    only: str | None = None
+
+
+Encoded = RawBSONDocument
+
+
+def encode(document: Mapping[str, Any]) -> Encoded | None:
+    """The document as it is sent; None where BSON cannot hold it."""
+    try:
+        return RawBSONDocument(bson.encode(document))
+    except (BSONError, OverflowError, UnicodeError, RecursionError):
+        return None
+
+
+class Database:
+    """The database `name` behind a URL or a client; a client of the caller's is left open.
+
+    Without a `name` it is the one in the URL, else "aowhisk".
+    """
+
+    def __init__(self, where: Client | str, name: str | None = None) -> None:
+        self._where = where
+        hosts, in_url = _parts(where) if isinstance(where, str) else ("...", None)
+        self.name = name or in_url or "aowhisk"
+        self.label = f"mongodb://{hosts}/{self.name}"
+        self._client: Client | None = None
+        self._database: Any = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be used."""
+        return self._database is not None
+
+    async def open(self, version: int, indexes: Mapping[str, Sequence[Index]]) -> None:
+        """Connect, see that the database is ours and not newer than `version`, make what is
+        missing. Raises ConfigError, and JournalError for a newer one, which is left alone."""
+        try:
+            self._connect()
+            with self._door():
+                await self._prepare(version, indexes)
+        except Away as error:
+            await self.close()
+            raise ConfigError(
+                f"the journal {self.label} cannot be reached ({error}); is the server running, and "
+                "is AOWHISK_JOURNAL right?"
+            ) from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Let go of a client of our own."""
+        client, self._client, self._database = self._client, None, None
+        if client is not None:
+            closing = client.close()
+            if isawaitable(closing):
+                await closing
+
+    async def insert(
+        self, collection: str, documents: Sequence[Any], *, ordered: bool = True
+    ) -> set[int]:
+        """Insert documents; ordered stops at the first that is there already. Gives back the
+        positions of those that were found to be there."""
+        if not documents:
+            return set()
+        with self._door():
+            try:
+                await self._collection(collection).insert_many(documents, ordered=ordered)
+            except BulkWriteError as error:
+                errors = error.details.get("writeErrors") or ()
+                if not errors or any(each["code"] != _DUPLICATE for each in errors):
+                    raise
+                return {each["index"] for each in errors}
+        return set()
+
+    async def find(
+        self,
+        collection: str,
+        query: Mapping[str, Any],
+        fields: Sequence[str] | None = None,
+        *,
+        sort: Sequence[tuple[str, int]] = (),
+        limit: int = 0,
+    ) -> list[dict[str, Any]]:
+        """The documents that a query finds, with these fields of theirs or all."""
+        with self._door():
+            cursor = self._collection(collection).find(query, fields)
+            if sort:
+                cursor = cursor.sort(list(sort))
+            if limit:
+                cursor = cursor.limit(limit)
+            found: list[dict[str, Any]] = await cursor.to_list(None)
+            return found
+
+    async def update(
+        self,
+        collection: str,
+        changes: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
+        *,
+        upsert: bool = False,
+    ) -> None:
+        """Change the document that each query finds, by its operators."""
+        if not changes:
+            return
+        requests: list[Any] = [UpdateOne(query, change, upsert) for query, change in changes]
+        with self._door():
+            await self._collection(collection).bulk_write(requests, ordered=False)
+
+    async def delete(self, collection: str, query: Mapping[str, Any]) -> None:
+        """Delete the documents that a query finds."""
+        with self._door():
+            await self._collection(collection).delete_many(query)
+
+    def _collection(self, name: str) -> Any:
+        if self._database is None:
+            raise JournalError(f"the journal {self.label} is not open")
+        return self._database[name]
+
+    def _connect(self) -> None:
+        client = self._where
+        if isinstance(client, str):
+            self._client = client = _client(client, self.label)
+        self._database = client.get_database(
+            self.name,
+            codec_options=CodecOptions(document_class=dict),
+            read_preference=ReadPreference.PRIMARY,
+            write_concern=WriteConcern("majority", j=True),
+            read_concern=ReadConcern("majority"),
+        )
+
+    async def _prepare(self, version: int, indexes: Mapping[str, Sequence[Index]]) -> None:
+        try:
+            await self._database.command("ping")  # `hello` is not known to every server
+            await self._check(version, indexes)
+            for collection, wanted in indexes.items():
+                for index in wanted:
+                    await self._make(self._database[collection], index)
+        except OperationFailure as error:
+            if _passes(error):
+                raise
+            raise ConfigError(
+                f"the journal {self.label} cannot be used: {_text(error)}; check the user, the "
+                "password, authSource, and that the user may read and write this database"
+            ) from error
+
+    async def _check(self, version: int, indexes: Mapping[str, Sequence[Index]]) -> None:
+        ours = {"_id": "aowhisk"}
+        found = await self._database["journal"].find_one(ours)
+        if found is None:
+            for collection in indexes:
+                if await self._database[collection].find_one({}, ["_id"]) is not None:
+                    raise ConfigError(
+                        f"the database {self.label} has {collection!r} of something else; name "
+                        "another database in AOWHISK_JOURNAL"
+                    )
+            await self.insert("journal", [{**ours, "version": version}])
+        elif found["version"] > version:
+            raise JournalError(
+                f"the journal {self.label} was written by a newer aowhisk (its version is "
+                f"{found['version']}, this one knows {version}); update aowhisk, or name another "
+                "journal"
+            )
+
+    async def _make(self, collection: Any, index: Index) -> None:
+        options: dict[str, Any] = {"unique": True} if index.unique else {}
+        if index.only is not None:
+            options["partialFilterExpression"] = {index.only: {"$exists": True}}
+        keys = [(key, 1) for key in index.keys]
+        await collection.create_index(keys, name=index.name, **options)
+
+    @contextlib.contextmanager
+    def _door(self) -> Iterator[None]:
+        try:
+            yield
+        except (PyMongoError, BSONError) as error:
+            if _passes(error):
+                raise Away(_text(error)) from error
+            raise JournalError(
+                f"the journal {self.label} cannot be used: {_text(error)}"
+            ) from error
+
+
+def _passes(error: Exception) -> bool:
+    """Whether the same may succeed later."""
+    if isinstance(error, ConnectionFailure | WriteConcernError):
+        return True
+    if isinstance(error, BulkWriteError):
+        codes = [each["code"] for each in error.details.get("writeErrors") or ()]
+        return all(code in _PASSING or code == _DUPLICATE for code in codes)
+    if isinstance(error, OperationFailure):
+        again = error.has_error_label("RetryableWriteError")
+        return again or error.code in _PASSING or error.code == _DUPLICATE
+    return False
+
+
+def _text(error: Exception) -> str:
+    said = re.split(r", full error|, Timeout:| \(configured timeouts", str(error))[0]
+    return f"{type(error).__name__}: {said[:300]}"
+
+
+def _client(url: str, label: str) -> Client:
+    """A client of our own; what the URL says wins over our defaults. The reasons of the library are
+    kept back, for they may quote a part of the password."""
+    given = {name.lower() for name, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True)}
+    options = {k: v for k, v in _DEFAULTS.items() if k.lower() not in given}
+    try:
+        client: Client = _library()(url, **options)
+        return client
+    except (ConfigurationError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"the journal {label} has a URL or options that are not valid "
+            f"({type(error).__name__}); write mongodb://user:password@host:port/database, with "
+            "user and password percent-encoded"
+        ) from None
+
+
+def _library() -> Any:
+    try:
+        from motor.motor_asyncio import AsyncIOMotorClient
+    except ImportError:
+        return AsyncMongoClient
+    return AsyncIOMotorClient
+
+
+def _parts(url: str) -> tuple[str, str | None]:
+    """Hosts and database of a URL, without a trace of credentials or options."""
+    rest = url.partition("://")[2].rpartition("@")[2]
+    hosts, _, path = rest.partition("?")[0].partition("/")
+    return hosts, unquote(path) or None

@@ -1,0 +1,123 @@
+"""Events as MongoDB documents and back.
+
+A document of `events` has the event's number, owner and kind, the keys that its attempt read and
+wrote, and its other fields in `body`. What users give (params, results, items, a dag, labels) is
+JSON text there: BSON would refuse or change some of it (`$ref`, large integers, deep nesting). A
+body that cannot be BSON at all, or is too large for one document, is JSON text as a whole (`json`,
+or compressed in `chunks`), and `body` then keeps only the short ones of its fields.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aowhisk.events.codec import from_json, to_json
+from aowhisk.events.model import (
+    CallEvent,
+    Ended,
+    Event,
+)
+
+__all__ = ["clean", "event_of", "event_with", "shortened", "whole"]
+
+_TEXTS = ("params", "result", "items", "dag", "labels")
+_SHORT = 1000  # characters of a field that stays when the body does not
+_KEYS = 4_000_000  # characters of keys in one document's `reads` or `writes`
+_INT64 = 18  # digits that always fit
+
+
+def whole(event: Event, seq: int, owner: str, declared: tuple[str, ...]) -> dict[str, Any]:
+    """The document of an event, its number in the run being `seq`."""
+    document: dict[str, Any] = {
+        "_id": f"{event.run}#{seq:010d}",
+        "run": event.run,
+        "seq": seq,
+        "at": event.at,
+        "kind": event.kind,
+        "owner": owner,
+    }
+    if isinstance(event, CallEvent):
+        document["call"] = event.call
+        if attempt := getattr(event, "attempt", None):
+            document["attempt"] = attempt
+    if isinstance(event, Ended):
+        document.update(_touched(event, declared))
+    body = to_json(event)
+    for name in ("call", "attempt"):
+        body.pop(name, None)
+    for name in _TEXTS:
+        if name in body:
+            body[name] = _text(body[name], ascii_only=False)
+    document["body"] = body
+    return document
+
+
+def shortened(document: Mapping[str, Any], event: Event) -> tuple[dict[str, Any], str]:
+    """The document without what may not fit into BSON or be too much of it, and the body as JSON
+    text in ASCII."""
+    out = dict(document)
+    out["body"] = {
+        name: short
+        for name, value in document["body"].items()
+        if name not in _TEXTS and (short := _short(value)) is not None
+    }
+    for name in ("reads", "writes"):
+        if name in out:
+            out[name] = list(_fitting(out[name]))
+    return out, _text(to_json(event), ascii_only=True)
+
+
+def event_of(document: Mapping[str, Any]) -> Event:
+    """The event of a document that has all of its body."""
+    body = dict(document["body"])
+    for name in _TEXTS:
+        if name in body:
+            body[name] = json.loads(body[name])
+    for name in ("call", "attempt"):
+        if name in document:
+            body[name] = document[name]
+    return from_json(document["kind"], document["run"], document["at"], body)
+
+
+def event_with(document: Mapping[str, Any], text: str | bytes) -> Event:
+    """The event of a shortened document and the JSON text of its body."""
+    return from_json(document["kind"], document["run"], document["at"], json.loads(text))
+
+
+def clean(text: str) -> str:
+    """The text without lone surrogates, which UTF-8 has no bytes for."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def _touched(event: Ended, declared: tuple[str, ...]) -> dict[str, Any]:
+    """The objects that an attempt read and wrote; what a silent one declared counts as written."""
+    unseen = () if event.reported else declared
+    found: dict[str, Any] = {"of": event.of}
+    if event.reads:
+        found["reads"] = [clean(record.key) for record in event.reads]
+    if event.writes or unseen:
+        written = dict.fromkeys([*(record.key for record in event.writes), *unseen])
+        found["writes"] = [clean(key) for key in written]
+    return found
+
+
+def _text(value: object, *, ascii_only: bool) -> str:
+    return json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))
+
+
+def _short(value: object) -> Any:
+    text = clean(_text(value, ascii_only=False))
+    if len(text) > _SHORT:
+        return None
+    return json.loads(text, parse_int=lambda n: int(n) if len(n) <= _INT64 else float(n))
+
+
+def _fitting(keys: Iterable[str]) -> Iterable[str]:
+    room = _KEYS
+    for key in keys:
+        room -= len(key)
+        if room < 0:
+            return
+        yield key

@@ -1,0 +1,144 @@
+"""The documents of `runs`: where each run stands, as an index of the events that say so.
+
+Before an event starts or takes a run, the document of the run says that it is open; after an event
+ended or interrupted the run, it says that. So a process may die between any two writes, and a
+document only ever says "open" for too long. Those that do are checked against the events when they
+are read, and set right. No document is overwritten by what is known of an earlier event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aowhisk.events.model import Event, RunEnded, RunInterrupted, RunStarted, RunState, Taken
+from aowhisk.events.mongo_database import Database
+from aowhisk.events.mongo_documents import clean
+from aowhisk.events.sink import RunInfo
+
+__all__ = ["Change", "Runs", "change_of"]
+
+_STATES = [state.value for state in RunState]
+_OPEN = {RunState.QUEUED.value, RunState.RUNNING.value}
+_DOUBTFUL = {*_OPEN, RunState.INTERRUPTED.value}
+_AT_ONCE = 1000  # runs in one query
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an event changes in the document of its run; `starts` and `stops` say which kind of
+    event it is, neither that it is Taken."""
+
+    run: str
+    fields: Mapping[str, Any]
+    starts: bool = False
+    stops: bool = False
+
+    @property
+    def state(self) -> str:
+        """Where the run stands from here on."""
+        state: str = self.fields["state"]
+        return state
+
+
+def change_of(event: Event, seq: int) -> Change | None:
+    """What an event, its number being `seq`, changes in the document of its run."""
+    match event:
+        case RunStarted():
+            state = RunState.QUEUED if event.queued else RunState.RUNNING
+            labels = [{"name": clean(k), "value": clean(v)} for k, v in event.labels.items()]
+            more = {"name": clean(event.name), "labels": labels, "started": event.at}
+            return Change(event.run, {**_fields(state, None, seq), **more}, starts=True)
+        case Taken():
+            return Change(event.run, _fields(RunState.RUNNING, None, seq))
+        case RunInterrupted():
+            fields = _fields(RunState.INTERRUPTED, event.at, seq)
+            return Change(event.run, fields, stops=True)
+        case RunEnded():
+            return Change(event.run, _fields(event.state, event.at, seq), stops=True)
+    return None
+
+
+class Runs:
+    """The collection `runs` of a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def announce(self, changes: Sequence[Change]) -> set[str]:
+        """Say of runs that they are open, before the events that make them so are written. Gives
+        back those of which it was said before, perhaps by another and with another name."""
+        first = [each for each in changes if each.starts]
+        documents = [{"_id": each.run, "run": each.run, **each.fields} for each in first]
+        known = await self._database.insert("runs", documents, ordered=False)
+        taken = [
+            ({"_id": each.run, "seq": {"$lt": each.fields["seq"]}}, {"$set": each.fields})
+            for each in changes
+            if not each.starts and not each.stops
+        ]
+        await self._database.update("runs", taken)
+        return {first[n].run for n in known}
+
+    async def settle(self, changes: Iterable[Change], unsure: set[str]) -> None:
+        """Say where runs stand now that these events are durable."""
+        fields: dict[str, dict[str, Any]] = {}
+        for each in changes:
+            if each.stops or each.run in unsure:
+                fields.setdefault(each.run, {}).update(each.fields)
+        await self._set_right(fields)
+
+    async def find(self, states: set[str]) -> list[RunInfo]:
+        """The runs in these states, oldest first."""
+        doubtful = _OPEN if states <= _OPEN else _DOUBTFUL
+        query = {"state": {"$in": sorted(states | doubtful)}}
+        documents = {each["_id"]: each for each in await self._database.find("runs", query)}
+        doubted = [run for run, each in documents.items() if each["state"] in _DOUBTFUL]
+        truth = await self._truth(doubted)
+        await self._set_right(
+            {run: each for run, each in truth.items() if each["seq"] != documents[run]["seq"]}
+        )
+        for run in doubted:
+            found = documents.pop(run)
+            if run in truth:  # else its first event was never written
+                documents[run] = {**found, **truth[run]}
+        infos = [_info(each) for each in documents.values() if each["state"] in states]
+        return sorted(infos, key=lambda info: info.started)
+
+    async def _truth(self, runs: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The fields that the documents of these runs should have, by their events."""
+        wanted = ["run", "seq", "at", "state", "kind", "body.name"]
+        truth: dict[str, dict[str, Any]] = {}
+        for n in range(0, len(runs), _AT_ONCE):
+            query = {"state": {"$in": _STATES}, "run": {"$in": list(runs[n : n + _AT_ONCE])}}
+            for each in await self._database.find("events", query, wanted, sort=[("seq", 1)]):
+                state = RunState(each["state"])
+                ended = None if each["state"] in _OPEN else each["at"]
+                known = truth.setdefault(each["run"], {})
+                known.update(_fields(state, ended, each["seq"]))
+                if each["kind"] == RunStarted.kind:
+                    known["started"] = each["at"]
+                    if "name" in each["body"]:  # a very long one is not
+                        known["name"] = each["body"]["name"]
+        return truth
+
+    async def _set_right(self, fields: Mapping[str, Mapping[str, Any]]) -> None:
+        changes = [
+            ({"_id": run, "seq": {"$lte": each["seq"]}}, {"$set": each})
+            for run, each in fields.items()
+        ]
+        await self._database.update("runs", changes)
+
+
+def _fields(state: RunState, ended: float | None, seq: int) -> dict[str, Any]:
+    return {"state": state.value, "ended": ended, "seq": seq}
+
+
+def _info(document: Mapping[str, Any]) -> RunInfo:
+    return RunInfo(
+        document["_id"],
+        document["name"],
+        RunState(document["state"]),
+        document["started"],
+        document["ended"],
+    )
