@@ -282,7 +282,8 @@ async def test_a_presigned_url_needs_no_credentials_where_there_is_one(
     write = await store.presign(f"{bucket}/y", seconds=60, method="PUT")
 
     def use() -> bytes:
-        opener.open(Request(write, data=b"put", method="PUT"), timeout=10).close()
+        request = Request(write, b"put", {"Content-Type": "text/plain"}, method="PUT")
+        opener.open(request, timeout=10).close()
         with opener.open(read, timeout=10) as answer:
             return bytes(answer.read())
 
