@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import anyio
@@ -30,6 +30,7 @@ from aowhisk.events.model import (
     ObjectsMissing,
     Recovered,
     RecoveryPlanned,
+    Requests,
     Retrying,
     RunEnded,
     RunInterrupted,
@@ -95,20 +96,41 @@ EVENTS: list[Event] = [
     CallFailed(**CALL, error="no", error_class="GraphError"),
     CallAbandoned(**CALL, reason="x"),
     Throttled(run="r", seconds=2.0, text="slow"),
+    Requests(run="r", invokes=5, polls=4, lists=3, heads=2, throttled=1),
     Taken(run="r", owner="someone"),
     RunInterrupted(run="r", in_flight=("t",)),
     RunEnded(run="r", state=RunState.FAILED),
 ]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+def url_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
+    if kind == "mongo":
+        url: str = request.getfixturevalue("mongo_url")
+        return url
+    return "memory:" if kind == "memory" else f"sqlite://{folder}/deep/journal.db"
+
+
+@pytest.fixture(params=["memory", "sqlite", "mongo"])
 async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
     """Each of them, open."""
-    url = "memory:" if request.param == "memory" else f"sqlite://{tmp_path}/deep/journal.db"
-    found = open_journal(url)
+    found = open_journal(url_of(request.param, request, tmp_path))
     await found.open()
     yield found
     await found.close()
+
+
+@pytest.fixture(params=["sqlite", "mongo"])
+async def journals(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[Sequence[Journal]]:
+    """Eight at one place, as of eight processes; open."""
+    url = url_of(request.param, request, tmp_path)
+    found = [open_journal(url) for _ in range(8)]
+    for each in found:
+        await each.open()
+    yield found
+    for each in found:
+        await each.close()
 
 
 def test_the_list_of_events_above_has_every_kind() -> None:
@@ -216,10 +238,10 @@ async def test_taking_a_run_that_has_gone_on_since_it_was_read_is_fenced(journal
     assert (await journal.read("r"))[-1].kind == "taken"
 
 
-async def test_the_next_process_takes_the_run_and_the_one_before_is_fenced(tmp_path: Path) -> None:
-    one, two = SqliteJournal(tmp_path / "j.db"), SqliteJournal(tmp_path / "j.db")
-    await one.open()
-    await two.open()
+async def test_the_next_process_takes_the_run_and_the_one_before_is_fenced(
+    journals: Sequence[Journal],
+) -> None:
+    one, two = journals[:2]
     one.put(RunStarted(run="r", name="n"))
     one.put(RunStarted(run="s", name="n"))
     await one.commit("r")
@@ -233,19 +255,14 @@ async def test_the_next_process_takes_the_run_and_the_one_before_is_fenced(tmp_p
     await two.commit("r")
     assert [e.kind for e in await one.read("r")] == ["run_started", "taken", "throttled"]
     assert [e.kind for e in await one.read("s")] == ["run_started", "throttled"]
-    await one.close()
-    await two.close()
 
 
-async def test_of_many_that_take_a_run_at_once_one_gets_it(tmp_path: Path) -> None:
-    journals = [SqliteJournal(tmp_path / "j.db") for _ in range(8)]
-    for journal in journals:
-        await journal.open()
+async def test_of_many_that_take_a_run_at_once_one_gets_it(journals: Sequence[Journal]) -> None:
     journals[0].put(RunStarted(run="r", name="n"))
     await journals[0].commit()
     won: list[str] = []
 
-    async def one(journal: SqliteJournal) -> None:
+    async def one(journal: Journal) -> None:
         try:
             await journal.take("r", after=1)
         except Fenced:
@@ -258,8 +275,67 @@ async def test_of_many_that_take_a_run_at_once_one_gets_it(tmp_path: Path) -> No
     assert len(won) == 1
     taken = [e for e in await journals[0].read("r") if isinstance(e, Taken)]
     assert [e.owner for e in taken] == won
-    for journal in journals:
-        await journal.close()
+
+
+async def test_a_fenced_owner_can_take_its_run_back(journals: Sequence[Journal]) -> None:
+    one, two = journals[:2]
+    one.put(RunStarted(run="r", name="n"))
+    await one.commit()
+    await two.take("r", after=1)
+    one.put(Throttled(run="r", seconds=1, text=""))
+    with pytest.raises(Fenced):
+        await one.commit("r")
+    await one.take("r", after=len(await one.read("r")))
+    one.put(Throttled(run="r", seconds=2, text=""))
+    await one.commit("r")
+    assert [e.kind for e in await two.read("r")] == ["run_started", "taken", "taken", "throttled"]
+
+
+async def test_taking_a_run_while_others_are_written_keeps_its_number(
+    journals: Sequence[Journal],
+) -> None:
+    one, two = journals[:2]
+    for n in range(20):
+        one.put(RunStarted(run=f"r{n}", name="n"))
+    await one.commit()
+
+    async def noise() -> None:
+        while True:
+            two.put(Throttled(run="noise", seconds=0, text=""))
+            await two.commit("noise")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(noise)
+        for n in range(20):
+            await two.take(f"r{n}", after=1)
+        group.cancel_scope.cancel()
+
+
+async def test_who_starts_a_run_that_another_has_started_is_fenced(
+    journals: Sequence[Journal],
+) -> None:
+    one, two = journals[:2]
+    one.put(RunStarted(run="r", name="one", at=1.0))
+    await one.commit("r")
+    two.put(RunStarted(run="r", name="two", at=2.0))
+    two.put(RunEnded(run="r", state=RunState.FAILED))
+    with pytest.raises(Fenced):
+        await two.commit("r")
+    assert [(i.name, i.started) for i in await two.runs(list(RunState))] == [("one", 1.0)]
+
+
+async def test_what_a_call_declared_under_the_owner_before_counts_as_written(
+    journals: Sequence[Journal],
+) -> None:
+    one, two = journals[:2]
+    who = {**CALL, "attempt": "t", "action": "x"}
+    one.put(Intended(**who, params={}, writes=("b/x",)))  # type: ignore[arg-type]
+    await one.commit()
+    await two.take("r", after=1)
+    two.put(Ended(**who))  # type: ignore[arg-type]
+    assert len(await one.writers("b/x", other_than="")) == 0
+    await two.commit("r")
+    assert [w.ended.attempt for w in await one.writers("b/x", other_than="")] == ["t"]
 
 
 CHILD = """

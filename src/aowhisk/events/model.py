@@ -25,6 +25,7 @@ __all__ = [
     "ObjectsMissing",
     "Recovered",
     "RecoveryPlanned",
+    "Requests",
     "Retrying",
     "RunEnded",
     "RunInterrupted",
@@ -252,6 +253,22 @@ class Throttled(Event):
     kind: ClassVar[str] = "throttled"
     seconds: float
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requests(Event):
+    """What the run has cost in requests since it was begun or taken: invocations posted, GETs of an
+    activation, lists of activations, HEADs of objects, and refusals (429) among the invocations.
+
+    Several runs of one process share its poller and its prober: what they send is then counted for
+    each of the runs."""
+
+    kind: ClassVar[str] = "requests"
+    invokes: int = 0
+    polls: int = 0
+    lists: int = 0
+    heads: int = 0
+    throttled: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

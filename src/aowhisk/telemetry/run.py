@@ -1,0 +1,194 @@
+"""What a run's time, requests and money went into, from its events alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from aowhisk.events.model import (
+    Cause,
+    Ended,
+    Event,
+    Intended,
+    Requests,
+    RunStarted,
+    Taken,
+    Throttled,
+)
+from aowhisk.telemetry.attempt import AttemptTelemetry
+from aowhisk.telemetry.bound import Bound
+from aowhisk.telemetry.summary import ActionTelemetry, RecoveryShare
+
+__all__ = ["Meter", "Telemetry"]
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """Requests sent: invocations posted, GETs of an activation (`polls`), lists of activations,
+    HEADs of objects; `throttled` counts the invocations that were refused (429)."""
+
+    invokes: int = 0
+    polls: int = 0
+    lists: int = 0
+    heads: int = 0
+    throttled: int = 0
+
+    @property
+    def total(self) -> int:
+        """All requests."""
+        return self.invokes + self.polls + self.lists + self.heads
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """The numbers of one run; durations in seconds, sizes in bytes.
+
+    `started` and `ended` are epoch seconds of the first and the last event; `idle` is what of the
+    time between them nobody had the run: queued, or between one process and the next. `attempts`
+    are those that ended, in that order; `open` counts those of which no end is known. `requests` is
+    None where nothing was counted (the run is not over, or was made by an older version); `holds`
+    counts the times that an invocation was held back by the namespace's limits, `held_back` is for
+    how long, over all of them.
+    """
+
+    run: str = ""
+    name: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+    idle: float = 0.0
+    attempts: tuple[AttemptTelemetry, ...] = ()
+    open: int = 0
+    bound: Bound = field(default_factory=Bound)
+    requests: Meter | None = None
+    holds: int = 0
+    held_back: float = 0.0
+
+    @classmethod
+    def of(cls, events: Sequence[Event]) -> Telemetry:
+        """Of the events of one run, in order; of any prefix of them; of none."""
+        if not events:
+            return cls()
+        first = events[0]
+        begun = first if isinstance(first, RunStarted) else None
+        attempts, open_ = _attempts(events)
+        slots = begun.concurrency if begun and begun.concurrency > 0 else None
+        own = (each for each in attempts if each.run == first.run)
+        holds = [each.seconds for each in events if isinstance(each, Throttled)]
+        return cls(
+            run=first.run,
+            name=begun.name if begun else "",
+            started=first.at,
+            ended=max(first.at, events[-1].at),
+            idle=_idle(events),
+            attempts=attempts,
+            open=open_,
+            bound=Bound.of(begun.dag if begun else None, own, slots),
+            requests=_meter(events),
+            holds=len(holds),
+            held_back=math.fsum(holds),
+        )
+
+    @property
+    def makespan(self) -> float:
+        """Seconds from the first event to the last, without the idle ones."""
+        return max(0.0, self.ended - self.started - self.idle)
+
+    @property
+    def efficiency(self) -> float:
+        """How near the makespan came to its lower bound, `bound.seconds`: 1 is all that could be
+        had with these durations and slots; 0 for a run that took no time."""
+        return self.bound.seconds / self.makespan if self.makespan > 0 else 0.0
+
+    @property
+    def calls(self) -> int:
+        """How many calls were attempted to an end."""
+        return len({(each.run, each.call) for each in self.attempts})
+
+    @property
+    def retries(self) -> int:
+        """Attempts made because the one before had failed."""
+        return self._count(Cause.RETRY)
+
+    @property
+    def lost(self) -> int:
+        """Attempts made because the one before could not be found."""
+        return self._count(Cause.LOST)
+
+    @property
+    def recovery(self) -> RecoveryShare:
+        """What recovery of lost objects cost."""
+        return RecoveryShare.of(self.attempts)
+
+    @property
+    def cold_starts(self) -> int:
+        """Attempts that began with a cold start."""
+        return sum(each.is_cold for each in self.attempts)
+
+    @property
+    def gb_seconds(self) -> float:
+        """What is paid for: memory limit (GB of 1024 MB) times seconds of cold start and run,
+        unrounded, over all attempts whose limit is known."""
+        return math.fsum(each.gb_seconds or 0.0 for each in self.attempts)
+
+    @property
+    def unpriced(self) -> int:
+        """Attempts that `gb_seconds` leaves out, since their record does not tell the limit."""
+        return sum(each.memory is None for each in self.attempts)
+
+    @property
+    def bytes_read(self) -> int:
+        """What all attempts read from the store."""
+        return sum(each.bytes_read for each in self.attempts)
+
+    @property
+    def bytes_written(self) -> int:
+        """What all attempts wrote to the store."""
+        return sum(each.bytes_written for each in self.attempts)
+
+    @property
+    def actions(self) -> tuple[ActionTelemetry, ...]:
+        """The attempts by action."""
+        return ActionTelemetry.of(self.attempts)
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """Where the time of all attempts went: the sum of each part by its name."""
+        each = [attempt.parts for attempt in self.attempts]
+        names = each[0] if each else {}
+        return {name: math.fsum(parts[name] for parts in each) for name in names}
+
+    def _count(self, cause: Cause) -> int:
+        return sum(each.cause is cause for each in self.attempts)
+
+
+def _attempts(events: Iterable[Event]) -> tuple[tuple[AttemptTelemetry, ...], int]:
+    """Those that ended, and how many did not."""
+    intents: dict[str, Intended] = {}
+    ended: list[AttemptTelemetry] = []
+    for event in events:
+        if isinstance(event, Intended):
+            intents[event.attempt] = event
+        elif isinstance(event, Ended):
+            ended.append(AttemptTelemetry.of(event, intents.pop(event.attempt, None)))
+    return tuple(ended), len(intents)
+
+
+def _idle(events: Sequence[Event]) -> float:
+    """The time before each taking of the run: nobody has put anything since the event before."""
+    pairs = pairwise(events)
+    return math.fsum(max(0.0, b.at - a.at) for a, b in pairs if isinstance(b, Taken))
+
+
+def _meter(events: Iterable[Event]) -> Meter | None:
+    found = [each for each in events if isinstance(each, Requests)]
+    if not found:
+        return None
+    return Meter(
+        invokes=sum(each.invokes for each in found),
+        polls=sum(each.polls for each in found),
+        lists=sum(each.lists for each in found),
+        heads=sum(each.heads for each in found),
+        throttled=sum(each.throttled for each in found),
+    )
