@@ -1,0 +1,37 @@
+"""MongoDB for the tests that need one: MONGO_URI, else a server process on loopback."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from mongo_server import INSTALL, MongoServer, with_database
+
+
+@pytest.fixture(scope="session")
+def mongo_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server; MONGO_URI's where that is set, else mongo-java-server's."""
+    given = os.environ.get("MONGO_URI")
+    if given:
+        yield given
+        return
+    if not MongoServer.is_installed("fake"):
+        missing = f"mongo-java-server is not installed; {INSTALL}"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    server = MongoServer("fake", tmp_path_factory.mktemp("mongo"))
+    server.start()
+    yield server.url
+    server.kill()
+
+
+@pytest.fixture
+def mongo_url(mongo_server_url: str) -> Iterator[str]:
+    """The URL of a database of the test's own."""
+    from pymongo import MongoClient
+
+    name = f"aowhisk_test_{uuid.uuid4().hex[:12]}"
+    yield with_database(mongo_server_url, name)
+    with MongoClient[dict[str, object]](mongo_server_url) as client:
+        client.drop_database(name)
