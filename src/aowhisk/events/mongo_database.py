@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
@@ -272,9 +273,11 @@ def _client(url: str, label: str) -> Client:
     given = {name.lower() for name, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True)}
     options = {k: v for k, v in _DEFAULTS.items() if k.lower() not in given}
     try:
-        client: Client = _library()(url, **options)
-        return client
-    except (ConfigurationError, ValueError, TypeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # an option that is ignored, else
+            client: Client = _library()(url, **options)
+            return client
+    except (ConfigurationError, ValueError, TypeError, UserWarning) as error:
         raise ConfigError(
             f"the journal {label} has a URL or options that are not valid "
             f"({type(error).__name__}); write mongodb://user:password@host:port/database, with "
