@@ -14,6 +14,7 @@ AowhiskError
 │   └── Lost                   unknown for good: no record, no receipt
 ├── RecoveryFailed             a lost object cannot be written again (.key, .reason)
 ├── JournalError, Fenced       the journal cannot be written; another process owns the run
+├── UnknownRun                 the journal knows no run of this id
 ├── Interrupted                the run was interrupted; it can be resumed
 ├── Cancelled                  the run was ended by handle.cancel()
 └── RunFailed                  calls of the run failed (.run, .failures)
@@ -55,6 +56,7 @@ __all__ = [
     "TimedOut",
     "TooLarge",
     "Unauthorized",
+    "UnknownRun",
     "Unreachable",
 ]
 
@@ -306,6 +308,10 @@ class JournalError(AowhiskError):
 
 class Fenced(AowhiskError):
     """Another process owns this run now; this one has stopped sending."""
+
+
+class UnknownRun(AowhiskError):
+    """The journal knows no run of this id."""
 
 
 class Interrupted(AowhiskError):

@@ -45,13 +45,15 @@ class Patience:
     `blocking_wait`: for the answer of the POST itself. `allowance`: beyond twice the action's time
     limit (it holds for start and run each), for OpenWhisk's queue and for records that come late.
     `refusal`: how long to go on trying while OpenWhisk cannot be reached or takes nothing. `grace`:
-    for the last words of a run that is interrupted.
+    for the last words of a run that is interrupted. `lease`: a process that has not been heard of
+    for so long is taken for dead, and its runs may be taken over.
     """
 
     blocking_wait: float = 5.0
     allowance: float = 60.0
     refusal: float = 60.0
     grace: float = 5.0
+    lease: float = 15.0
 
 
 @dataclass(slots=True)
@@ -208,9 +210,7 @@ class Invoker:
         segment = 10.0
         while True:  # once at least: a process that takes it up may come late
             left = max(0.0, deadline - self._clock())
-            record = await self._poller.wait(
-                activation_id, deadline=max(0.5, min(segment, left))
-            )
+            record = await self._poller.wait(activation_id, deadline=max(0.5, min(segment, left)))
             if record is not None:
                 return await self._protocol.incoming(attempt, record)
             noted = await self._protocol.receipt(attempt)

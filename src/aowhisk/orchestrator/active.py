@@ -9,10 +9,10 @@ import anyio
 
 from aowhisk.dag import Dag, difference
 from aowhisk.errors import ConfigError, Conflict, GraphError
-from aowhisk.models import run_id
+from aowhisk.models import JSON, run_id
 from aowhisk.scheduler import Execution
 
-__all__ = ["Active", "Once", "check_same", "checked_id", "positive"]
+__all__ = ["Active", "Once", "check_same", "check_same_dag", "checked_id", "positive"]
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -36,7 +36,8 @@ class Once:
 
 
 class Active:
-    """A run of this orchestrator, and who cares for it."""
+    """A run of this orchestrator, and who cares for it: `followers` are those who run it or wait
+    for it; `is_detached` that it goes on without any."""
 
     def __init__(self, execution: Execution, prepare: Once | None = None) -> None:
         self.execution = execution
@@ -44,17 +45,30 @@ class Active:
         self.is_detached = False
         self.is_launched = False
         self._prepare = prepare
+        self._preparing = 0
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether it was never launched and nobody is about to."""
+        return not self.is_launched and not self._preparing
 
     async def prepare(self) -> None:
         """Return once what it needs is known to be there."""
-        if self._prepare is not None:
-            await self._prepare()
+        self._preparing += 1
+        try:
+            if self._prepare is not None:
+                await self._prepare()
+        finally:
+            self._preparing -= 1
 
 
 def check_same(active: Active, dag: Dag) -> None:
     """Raise Conflict unless the run is of this very dag."""
-    known = active.execution.dag_json
-    id = active.execution.id
+    check_same_dag(active.execution.id, active.execution.dag_json, dag)
+
+
+def check_same_dag(id: str, known: JSON, dag: Dag) -> None:
+    """Raise Conflict unless `known`, a dag's JSON or None, is that of this very dag."""
     if known is None:
         raise Conflict(f"run {id!r} exists already and is a run of code, not of a dag")
     if differs := difference(known, dag.to_json()):

@@ -10,21 +10,21 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
-from anyio.abc import TaskGroup
 
 from aowhisk.client import Client
 from aowhisk.config import Settings
 from aowhisk.dag import Dag
-from aowhisk.errors import AowhiskError, ConfigError, Conflict, GraphError
-from aowhisk.events import Journal, Recorder, Sink
+from aowhisk.errors import AowhiskError, ConfigError, Interrupted
+from aowhisk.events import Journal, Recorder, RunState, Sink
 from aowhisk.events.log import LogSink
 from aowhisk.invoker import Patience
 from aowhisk.lineage import Lineage
-from aowhisk.orchestrator.active import Active, Once, check_same, checked_id, positive
+from aowhisk.orchestrator.active import Active
 from aowhisk.orchestrator.ground import Given, Ground
 from aowhisk.orchestrator.handle import Handle
+from aowhisk.orchestrator.runs import Runs
 from aowhisk.recovery import Plan, RecoveryPolicy
-from aowhisk.scheduler import Execution, LiveRun, Run, plan_for
+from aowhisk.scheduler import LiveRun, Run, plan_for
 from object_store import ObjectStore
 from object_store.wire import STORE_URL
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from aowhisk.manifest import Manifest
 
 __all__ = ["Orchestrator"]
-
-_REMEMBERED = 1000  # ended runs that can still be joined and looked at
 
 
 class Orchestrator:
@@ -61,7 +59,6 @@ class Orchestrator:
         patience: Patience = Patience(),  # noqa: B008 -- a frozen value
     ) -> None:
         self.client = client
-        self._grace = patience.grace
         self._ground = Ground(
             Given(
                 client=client,
@@ -76,9 +73,8 @@ class Orchestrator:
         )
         self._server: LocalOpenWhisk | None = None
         self._deploys: list[Callable[[LocalOpenWhisk], Awaitable[None]]] = []
-        self._runs: dict[str, Active] = {}
+        self._runs = Runs(self._ground, grace=patience.grace, lease=patience.lease)
         self._stack = AsyncExitStack()
-        self._group: TaskGroup | None = None
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Orchestrator:
@@ -167,13 +163,15 @@ class Orchestrator:
         return self._server
 
     async def __aenter__(self) -> Self:
+        if self._runs.is_open:
+            raise AowhiskError("the orchestrator is open already")
         async with AsyncExitStack() as stack:
             if self._server is not None:
                 await stack.enter_async_context(self._server)
                 for deploy in self._deploys:
                     await deploy(self._server)
             await self._ground.open(stack)
-            self._group = await stack.enter_async_context(anyio.create_task_group())
+            self._runs.open(await stack.enter_async_context(anyio.create_task_group()))
             self._stack = stack.pop_all()
         return self
 
@@ -183,15 +181,10 @@ class Orchestrator:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for active in self._runs.values():
-            active.execution.interrupt()
-        with anyio.CancelScope(shield=True), anyio.move_on_after(self._grace + 1):
-            for active in list(self._runs.values()):
-                await active.execution.done.wait()
-        group, self._group = self._group, None
-        if group is not None:
-            group.cancel_scope.cancel()
-        await self._stack.aclose()
+        try:
+            await self._runs.close()
+        finally:
+            await self._stack.aclose()
 
     async def run(
         self,
@@ -208,18 +201,17 @@ class Orchestrator:
         before anything is invoked; RunFailed, which carries the run, if a call failed for good.
         Cancelling interrupts the run unless somebody else awaits it too.
         """
-        active = await self._submit(dag, id=id, labels=labels, concurrency=concurrency)
-        active.followers += 1
+        active = await self._runs.submit(dag, id=id, labels=labels, concurrency=concurrency)
         try:
-            return await self._handle(active).wait()
+            await active.execution.done.wait()
         except anyio.get_cancelled_exc_class():
             if active.followers == 1 and not active.is_detached:
                 active.execution.interrupt()
-                with anyio.CancelScope(shield=True), anyio.move_on_after(self._grace + 1):
-                    await active.execution.done.wait()
+                await self._runs.ended(active.execution)
             raise
         finally:
             active.followers -= 1
+        return active.execution.result()
 
     async def submit(
         self,
@@ -231,16 +223,54 @@ class Orchestrator:
     ) -> Handle:
         """Start a run, or join the one of that id, and return its handle. Errors are those of `run`
         that come before anything is invoked."""
-        active = await self._submit(dag, id=id, labels=labels, concurrency=concurrency)
+        active = await self._runs.submit(dag, id=id, labels=labels, concurrency=concurrency)
         active.is_detached = True
+        active.followers -= 1
         return self._handle(active)
 
     def handle(self, run_id: str) -> Handle:
         """The handle of a run of this orchestrator; KeyError for one it does not know."""
         try:
-            return self._handle(self._runs[run_id])
+            return self._handle(self._runs.get(run_id))
         except KeyError:
             raise KeyError(f"run {run_id!r} is not known to this orchestrator") from None
+
+    async def resume(self, run_id: str) -> Run:
+        """Go on with a run of a dag that was interrupted or lost its process, to its end; of a
+        failed run, try the failed and never-started calls again.
+
+        Calls that ended are not run again; what was in flight is found again where that is
+        possible. Needs only the journal and the cluster. Raises UnknownRun; Conflict for a run that
+        succeeded, was cancelled, or is a run of code; Fenced while another process is at work on
+        it; and what `run` raises.
+        """
+        active = await self._runs.resume(run_id)
+        return await self._handle(active).wait()
+
+    async def enqueue(
+        self,
+        dag: Dag,
+        *,
+        id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        concurrency: int | None = None,
+    ) -> str:
+        """Leave a run in the journal for whoever serves it; gives its id. An id that exists with
+        the same dag is that run; with another dag it raises Conflict."""
+        return await self._runs.enqueue(dag, id=id, labels=labels, concurrency=concurrency)
+
+    async def adopt(self) -> list[Handle]:
+        """Take the runs of dags that are queued in the journal and those whose owner died, once."""
+        return [self._handle(active) for active in await self._runs.adopt()]
+
+    async def serve(self, *, at_once: int = 10, every: float = 1.0) -> None:
+        """Take runs, as `adopt` does, whenever fewer than `at_once` are at work here; looks
+        every so many seconds, until it is cancelled."""
+        while True:
+            free = at_once - self._runs.working()
+            if free > 0:
+                await self._runs.adopt(free)
+            await anyio.sleep(every)
 
     @asynccontextmanager
     async def start(
@@ -253,39 +283,37 @@ class Orchestrator:
     ) -> AsyncIterator[LiveRun]:
         """A run that decides as it goes: `await run.call(...)`, `await run.map(...)`.
 
-        An exception that leaves the block ends the run as failed, cancellation interrupts it.
+        An exception that leaves the block ends the run as failed, cancellation interrupts it. Where
+        the run ends under the block, that is raised: Cancelled, Interrupted, JournalError. With the
+        id of an unfinished run of code it goes on: calls that ended are answered from the journal.
+        Raises Conflict.
         """
-        Dag(name)  # the same names are allowed
-        key = checked_id(id)
-        await self._ground.ready()
-        if key in self._runs:
-            raise Conflict(f"run {key!r} exists already; a run of code cannot be joined")
-        execution = self._execution(key, name, None, labels, concurrency)
-        self._launch(Active(execution))
+        active = await self._runs.code(name, id=id, labels=labels, concurrency=concurrency)
+        execution = active.execution
+        await execution.begun.wait()
         live = execution.calls
         assert isinstance(live, LiveRun)
-        await execution.begun.wait()
         try:
-            yield live
-            await live.finish()
-        except anyio.get_cancelled_exc_class():
-            execution.interrupt()
+            if not execution.done.is_set():
+                yield live
+                await live.finish()
+        except BaseException as error:
+            is_cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+            (execution.interrupt if is_cancelled else execution.fail)()
+            await self._runs.ended(execution)
+            if isinstance(error, Interrupted) and execution.state is not RunState.FAILED:
+                execution.result()  # it ended under the code, and says why
             raise
-        except BaseException:
-            execution.fail()
-            raise
-        finally:
-            execution.engine.stop()
-            with anyio.CancelScope(shield=True), anyio.move_on_after(self._grace + 1):
-                await execution.done.wait()
-        if execution.crash is not None:
-            raise execution.crash
+        execution.engine.stop()
+        await self._runs.ended(execution)
+        execution.result()
 
     async def plan_recovery(self, *keys: str) -> Plan:
         """What would have to run again for these objects ("bucket/name") to exist; runs nothing.
 
         Raises RecoveryFailed with the reason where they cannot be brought back.
         """
+        self._ground.check_open()
         self._ground.check_keys(keys)
         return await plan_for("", self._ground.parts.recovery(Lineage()), keys)
 
@@ -294,70 +322,10 @@ class Orchestrator:
 
         Raises RecoveryFailed.
         """
+        self._ground.check_open()
         self._ground.check_keys(keys)
         async with self.start("ensure") as run:
             return await run.restore(keys)
 
     def _handle(self, active: Active) -> Handle:
-        return Handle(active.execution, self.recorder)
-
-    async def _submit(
-        self,
-        dag: Dag,
-        *,
-        id: str | None,
-        labels: Mapping[str, str] | None,
-        concurrency: int | None,
-    ) -> Active:
-        dag.check()
-        if not dag.nodes:
-            raise GraphError(
-                f"dag {dag.name!r} has no nodes; declare some with dag.call or dag.map"
-            )
-        positive("concurrency", concurrency)
-        key = checked_id(id)
-        await self._ground.ready()
-        active = self._runs.get(key)
-        if active is None:
-            actions = [spec.action for spec in dag.nodes.values()]
-            active = self._runs[key] = Active(
-                self._execution(key, dag.name, dag, labels, concurrency),
-                Once(lambda: self._ground.check_actions(actions)),
-            )
-        check_same(active, dag)
-        try:
-            await active.prepare()
-        except BaseException:
-            if not active.is_launched and self._runs.get(key) is active:
-                del self._runs[key]
-            raise
-        if not active.is_launched:
-            self._launch(active)
-        return active
-
-    def _execution(
-        self,
-        id: str,
-        name: str,
-        dag: Dag | None,
-        labels: Mapping[str, str] | None,
-        concurrency: int | None,
-    ) -> Execution:
-        return Execution(
-            id,
-            self._ground.parts,
-            name=name,
-            dag=dag,
-            labels=labels,
-            concurrency=self._ground.concurrency(concurrency),
-        )
-
-    def _launch(self, active: Active) -> None:
-        if self._group is None:
-            raise AowhiskError("the orchestrator is not open; use it inside `async with`")
-        active.is_launched = True
-        self._runs[active.execution.id] = active
-        ended = [id for id, a in self._runs.items() if a.execution.done.is_set()]
-        for id in ended[: max(0, len(ended) - _REMEMBERED)]:
-            del self._runs[id]
-        self._group.start_soon(active.execution.execute)
+        return Handle(active, self.recorder)

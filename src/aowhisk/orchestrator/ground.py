@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
+import anyio
+
 from aowhisk.client import Client
-from aowhisk.errors import ConfigError, NotFound, Rejected
+from aowhisk.errors import AowhiskError, ConfigError, NotFound, Rejected
 from aowhisk.events import Journal, Recorder, Sink, open_journal
 from aowhisk.invoker import Catalog, Gate, Invoker, Patience, Protocol
 from aowhisk.orchestrator.active import Once, positive
@@ -21,6 +23,7 @@ from object_store.keys import parse_key
 __all__ = ["Given", "Ground"]
 
 _MOST = 1000  # calls at once where neither settings nor the namespace say
+_CLOSING = 10.0  # seconds for the journal, and for the store, to be closed
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Ground:
 
     def __init__(self, given: Given) -> None:
         self._given = given
+        self.is_open = False
         self._limit = _MOST
         self.ready = Once(self._learn_limits)
         """Ask for the namespace's limits; also the first word with OpenWhisk, so that a wrong key
@@ -59,19 +63,32 @@ class Ground:
     async def open(self, stack: AsyncExitStack) -> None:
         """Open client, store and journal; raises ConfigError."""
         given = self._given
+        self.ready = Once(self._learn_limits)
         journal = open_journal(given.journal or "memory:")
         await journal.open()
-        stack.push_async_callback(journal.close)
+        stack.push_async_callback(_finish, journal.close)
         self.recorder = Recorder(journal, given.sinks)
         if not given.client.is_open:
             await stack.enter_async_context(given.client)
         store = given.store
         if isinstance(store, str):
-            store = await stack.enter_async_context(open_store(store))
+            entered = open_store(store)
+            store = await entered.__aenter__()
+            stack.push_async_callback(_finish, lambda: entered.__aexit__(None, None, None))
         self.store = store
         self._catalog = Catalog(given.client)
         self._gate = Gate(Pacer())
         self.parts = self._build()
+        self.is_open = True
+        stack.callback(self._close)
+
+    def _close(self) -> None:
+        self.is_open = False
+
+    def check_open(self) -> None:
+        """Raise unless it is open."""
+        if not self.is_open:
+            raise AowhiskError("the orchestrator is not open; use it inside `async with`")
 
     def _build(self) -> Parts:
         given = self._given
@@ -120,3 +137,9 @@ class Ground:
             per_minute=limits.invocations_per_minute, concurrent=limits.concurrent_invocations
         )
         self._limit = min(_MOST, limits.concurrent_invocations or _MOST)
+
+
+async def _finish(close: Callable[[], Awaitable[object]]) -> None:
+    """Close it, whatever was cancelled."""
+    with anyio.move_on_after(_CLOSING, shield=True):
+        await close()

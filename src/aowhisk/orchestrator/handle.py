@@ -8,6 +8,7 @@ import anyio
 
 from aowhisk.errors import AowhiskError
 from aowhisk.events import Event, Recorder, RunState
+from aowhisk.orchestrator.active import Active
 from aowhisk.scheduler import Execution, Run
 
 __all__ = ["Handle"]
@@ -16,8 +17,9 @@ __all__ = ["Handle"]
 class Handle:
     """`await handle` gives the Run, or raises RunFailed, Interrupted or Cancelled."""
 
-    def __init__(self, execution: Execution, recorder: Recorder) -> None:
-        self._execution = execution
+    def __init__(self, active: Active, recorder: Recorder) -> None:
+        self._active = active
+        self._execution = active.execution
         self._recorder = recorder
 
     @property
@@ -43,7 +45,11 @@ class Handle:
 
     async def wait(self) -> Run:
         """The run, once it ended. Cancelling stops waiting, not the run."""
-        await self._execution.done.wait()
+        self._active.followers += 1
+        try:
+            await self._execution.done.wait()
+        finally:
+            self._active.followers -= 1
         return self._execution.result()
 
     def cancel(self) -> Ending:

@@ -117,6 +117,16 @@ class DagRun:
         if not self._nodes:
             self._over()
 
+    def recall(self) -> None:
+        """Show how the nodes stood when the history ended; nothing is started."""
+        items = {} if self._history is None else self._history.items
+        for id, node in self._nodes.items():
+            if node.spec.is_map and id not in items:
+                continue
+            node.is_running = True
+            node.outcomes = [None] * (len(items[id]) if node.spec.is_map else 1)
+            self._recall(node)
+
     def _advance(self) -> None:
         """Start the nodes that are ready, one after the other: chains of them are no recursion."""
         if self._is_advancing:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import anyio
 
@@ -33,9 +34,11 @@ from aowhisk.scheduler.prober import Prober
 from aowhisk.scheduler.recoverer import Recovery
 from aowhisk.scheduler.run import Run
 
-__all__ = ["Execution", "Parts"]
+__all__ = ["Acquire", "Execution", "Parts"]
 
+Acquire: TypeAlias = Callable[[events.RunStarted], Awaitable[History | None]]
 _log = logging.getLogger("aowhisk")
+_OVER = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +91,24 @@ class Execution:
         self.done = anyio.Event()
         self._parts = parts
         self._concurrency = concurrency
-        self._history = history
-        self._lineage = Lineage() if history is None else history.lineage
+        self._history: History | None = None
+        self._lineage = Lineage()
         self._scope = anyio.CancelScope()
         self._wish: RunState | None = None
+        self.is_ours = False
+        """Whether this process owns the run: only then it may say anything of it."""
         self._started = self._ended = 0.0
         self.calls: DagRun | LiveRun = self._calls(dag)
         self.engine = self._engine()
+        if history is not None:
+            self.recall(history)
 
     def _calls(self, dag: Dag | None) -> DagRun | LiveRun:
         limits = self._parts.action_limits
         if dag is None:
-            return LiveRun(self.id, lineage=self._lineage, action_limits=limits)
+            return LiveRun(
+                self.id, lineage=self._lineage, action_limits=limits, history=self._history
+            )
         return DagRun(
             self.id,
             dag,
@@ -124,13 +133,45 @@ class Execution:
     def _over(self) -> None:
         self.engine.stop()
 
-    async def execute(self) -> None:
-        """Run to the end; how it ended is in `state` and `crash`. Being cancelled interrupts it."""
-        self._started = self._history.started.at if self._history else time.time()
+    def recall(self, history: History) -> None:
+        """Go on, when executed, where this history ends; of a run that has ended, be its end."""
+        self._history = history
+        self._lineage = history.lineage
+        self.dag_json = history.started.dag
+        self.name = history.started.name
+        self.labels = dict(history.started.labels)
+        self._started = history.started.at
+        dag = None if self.dag_json is None else Dag.from_json(self.dag_json)
+        self.calls = self._calls(dag)
+        self.engine = self._engine()
+        if history.ended is not None and history.state in _OVER:
+            self.calls.recall()
+            self.state, self._ended = history.state, history.ended
+            self.begun.set()
+            self.done.set()
+
+    @property
+    def started(self) -> events.RunStarted:
+        """The run's first event."""
+        return events.RunStarted(
+            run=self.id,
+            name=self.name,
+            labels=self.labels,
+            dag=self.dag_json,
+            concurrency=self._concurrency,
+        )
+
+    async def execute(self, acquire: Acquire | None = None) -> None:
+        """Run to the end; how it ended is in `state` and `crash`. Being cancelled interrupts it.
+
+        `acquire` makes the run ours, however long that takes, and gives its history if it has one;
+        by default its first event does, or the history that it was given.
+        """
+        self._started = self._started or time.time()
         try:
             try:
                 with self._scope:
-                    await self._work()
+                    await self._work(acquire or self._announce)
             except anyio.get_cancelled_exc_class():
                 self._wish = self._wish or RunState.INTERRUPTED
                 raise
@@ -138,26 +179,28 @@ class Execution:
                 self.crash = _first(error)
                 self._wish = RunState.INTERRUPTED
             finally:
-                await self._close()
+                if not self.done.is_set():  # else it had ended before, elsewhere
+                    await self._close()
         finally:
             self.engine.abandon()
             if isinstance(self.calls, LiveRun):
                 self.calls.cut()
-            self._ended = time.time()
+            self._ended = self._ended or time.time()
             self.begun.set()
             self.done.set()
 
-    async def _work(self) -> None:
+    async def _announce(self, started: events.RunStarted) -> History | None:
         if self._history is None:
-            await self._parts.recorder.commit(
-                events.RunStarted(
-                    run=self.id,
-                    name=self.name,
-                    labels=self.labels,
-                    dag=self.dag_json,
-                    concurrency=self._concurrency,
-                )
-            )
+            await self._parts.recorder.commit(started)
+        return None
+
+    async def _work(self, acquire: Acquire) -> None:
+        history = await acquire(self.started)
+        if history is not None:
+            self.recall(history)
+        if self.done.is_set():
+            return
+        self.is_ours = True
         if self._wish is None:  # it may have been stopped before it began
             self.calls.begin(self.engine)
             self.begun.set()
@@ -192,7 +235,7 @@ class Execution:
     async def _close(self) -> None:
         """Say the last word, within the grace time, unless it is the journal that failed."""
         self.state = self._verdict() if self._wish is None else self._wish
-        if isinstance(self.crash, JournalError | Fenced):
+        if isinstance(self.crash, JournalError | Fenced) or not self.is_ours:
             return
         try:
             with anyio.move_on_after(self._parts.grace, shield=True) as scope:

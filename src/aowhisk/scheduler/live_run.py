@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import anyio
 
-from aowhisk.dag import Dag, Ownership
+from aowhisk.dag import Dag, Ownership, difference
 from aowhisk.errors import ActivationFailed, GraphError, Interrupted
 from aowhisk.lineage import CallRecord, CallRef, Lineage
 from aowhisk.models import JSON, Abandoned, Failed, Outcome, Succeeded
 from aowhisk.recovery import Plan
+from aowhisk.replay import History
 from aowhisk.retry import RetryPolicy
 from aowhisk.scheduler.engine import Engine
 from aowhisk.scheduler.job import Job, Terms
@@ -26,9 +27,15 @@ class LiveRun:
     """The calls of `async with orchestrator.start(...) as run`; `id` is the run's."""
 
     def __init__(
-        self, id: str, *, lineage: Lineage, action_limits: Mapping[str, int] | None = None
+        self,
+        id: str,
+        *,
+        lineage: Lineage,
+        action_limits: Mapping[str, int] | None = None,
+        history: History | None = None,
     ) -> None:
         self.id = id
+        self._history = history
         self._lineage = lineage
         self._actions = {name: Limit(size) for name, size in (action_limits or {}).items()}
         self._ordinals: Counter[str] = Counter()
@@ -87,11 +94,7 @@ class LiveRun:
         """Run an action once for each of `params`, at most `concurrency` at a time; the outcomes
         are in their order. More than `tolerate` failures raise the first of them, once what was in
         flight has ended."""
-        items = list(params)
-        base = id or _segment(action)
-        if id is None:
-            self._ordinals[base] += 1
-            base = f"{base}-{self._ordinals[base]}"
+        base = self._named(action, id)
         if concurrency is not None and concurrency < 1:
             raise GraphError(f"concurrency is {concurrency}; it must be 1 or more", node=base)
         limits = () if concurrency is None else (Limit(concurrency),)
@@ -107,38 +110,28 @@ class LiveRun:
                 protocol=protocol,
                 terms=Terms(retry, timeout),
             )
-            for index, each in enumerate(items)
+            for index, each in enumerate(params)
         ]
-        outcomes: list[Outcome] = [
-            Abandoned(r.ref.call, action, "the map was cut short") for r in records
-        ]
-        failures = 0
+        fan = _Fan(records, lambda record: self._submit(record, limits), tolerate)
+        return await fan.run(width=concurrency or self.engine.concurrency)
 
-        async def one(index: int) -> None:
-            nonlocal failures
-            if failures > tolerate:
-                return
-            outcomes[index] = await self._submit(records[index], limits)
-            failures += not isinstance(outcomes[index], Succeeded)
-
-        waiting = iter(range(len(records)))
-
-        async def lane() -> None:
-            for index in waiting:
-                await one(index)
-
-        width = min(len(records), concurrency or self.engine.concurrency)
-        async with anyio.create_task_group() as group:
-            for _ in range(width):
-                group.start_soon(lane)
-        if failures > tolerate:
-            raise next(o.error for o in outcomes if isinstance(o, Failed))
-        return outcomes
+    def _named(self, action: str, id: str | None) -> str:
+        """The id of the next call of an action."""
+        if id is not None:
+            return id
+        base = _segment(action)
+        self._ordinals[base] += 1
+        return f"{base}-{self._ordinals[base]}"
 
     async def restore(self, keys: Sequence[str]) -> Plan:
         """Make these objects exist by running their writers again; gives what was run. Raises
         RecoveryFailed."""
         return await self.engine.recoverer.recover(CallRef(self.id, "restore"), keys)
+
+    def recall(self) -> None:
+        """Show how the calls stood when the history ended."""
+        if self._history is not None:
+            self._outcomes.update(self._history.outcomes)
 
     def begin(self, engine: Engine) -> None:
         """Calls go through this engine."""
@@ -193,11 +186,7 @@ class LiveRun:
         """A checked record: the dag knows what params and keys may look like."""
         if self._over:
             raise Interrupted(f"run {self.id} is over; nothing can be called any more")
-        name = id
-        if name is None:
-            base = _segment(action)
-            self._ordinals[base] += 1
-            name = f"{base}-{self._ordinals[base]}"
+        name = self._named(action, id)
         spec = (
             Dag("call")
             .call(
@@ -230,6 +219,10 @@ class LiveRun:
 
     async def _submit(self, record: CallRecord, limits: tuple[Limit, ...]) -> Outcome:
         call = record.ref.call
+        known = self._recalled(record)
+        if known is not None:
+            self._outcomes[call] = known
+            return known
         ended = self._waiting[call] = anyio.Event()
         self._outcomes[call] = None
 
@@ -240,21 +233,37 @@ class LiveRun:
             self._idle = anyio.Event()
 
         terms = record.extra
-        self.engine.submit(
-            Job(
-                record=record,
-                terms=terms if isinstance(terms, Terms) else Terms(),
-                flight=self.engine.start(record),
-                ended=settle,
-                limits=(*limits, *self.limits_of(record)),
-                inputs=lambda: self._inputs(record),
-            )
+        job = Job(
+            record=record,
+            terms=terms if isinstance(terms, Terms) else Terms(),
+            flight=self.engine.start(record),
+            ended=settle,
+            limits=(*limits, *self.limits_of(record)),
+            inputs=lambda: self._inputs(record),
         )
+        if self._history is not None:
+            job.take_up(self._history)
+        self.engine.submit(job)
         await ended.wait()
         outcome = self._outcomes[call]
         if outcome is None:
             raise Interrupted(f"run {self.id} stopped before call {call!r} had ended")
         return outcome
+
+    def _recalled(self, record: CallRecord) -> Outcome | None:
+        """How the call ended in an earlier process, None where it did not. Raises GraphError where
+        it was another call then."""
+        history, call = self._history, record.ref.call
+        if history is None or call not in history.params:
+            return None
+        if differs := difference(history.params[call], record.params):
+            raise GraphError(
+                f"the journal has this call with other params ({differs}); a call that is not the "
+                "same needs another id=",
+                node=call,
+            )
+        outcome = history.outcomes.get(call)
+        return outcome if isinstance(outcome, Succeeded | Failed) else None
 
     def _inputs(self, record: CallRecord) -> list[str]:
         """The keys that the params name, out of those that calls of this run wrote."""
@@ -265,6 +274,47 @@ class LiveRun:
             for key in self._lineage.writes_of(CallRef(self.id, call))
         ]
         return named(record.params, written)
+
+
+class _Fan:
+    """Many calls, some at a time; after one failure too many no more are begun."""
+
+    def __init__(
+        self,
+        records: Sequence[CallRecord],
+        submit: Callable[[CallRecord], Awaitable[Outcome]],
+        tolerate: int,
+    ) -> None:
+        self._records = records
+        self._submit = submit
+        self._tolerate = tolerate
+        self._waiting = iter(range(len(records)))
+        self._failures = 0
+        self._stopped: list[Interrupted] = []
+        self._outcomes: list[Outcome] = [
+            Abandoned(record.ref.call, record.action, "the map was cut short") for record in records
+        ]
+
+    async def run(self, *, width: int) -> list[Outcome]:
+        """The outcomes in their order; raises the first error where too many failed."""
+        async with anyio.create_task_group() as group:
+            for _ in range(min(len(self._records), width)):
+                group.start_soon(self._lane)
+        if self._stopped:
+            raise self._stopped[0]
+        if self._failures > self._tolerate:
+            raise next(out.error for out in self._outcomes if isinstance(out, Failed))
+        return self._outcomes
+
+    async def _lane(self) -> None:
+        try:
+            for index in self._waiting:
+                if self._failures > self._tolerate:
+                    return
+                outcome = self._outcomes[index] = await self._submit(self._records[index])
+                self._failures += not isinstance(outcome, Succeeded)
+        except Interrupted as error:
+            self._stopped.append(error)
 
 
 def _segment(action: str) -> str:

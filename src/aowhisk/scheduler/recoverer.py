@@ -239,16 +239,8 @@ class Recoverer:
         """Run a plan to its end; gives whether it leaned on somebody else's flight, so that what is
         there has to be looked at again."""
         mark = self._lineage.clock
-        table: dict[CallRef, Flight] = {}
-        own: set[CallRef] = set()
+        table, own = self._board(planned)
         sent: set[CallRef] = set()
-        for step in planned.steps:  # all at once: from here on others find them and join
-            ref = step.call.ref
-            flight = self._flights.get(ref)
-            if flight is None:
-                flight = self._flights.start(ref)
-                own.add(ref)
-            table[ref] = flight
         cycles: list[RecoveryFailed] = []
 
         async def one(step: Step) -> None:
@@ -275,6 +267,20 @@ class Recoverer:
         if not joined and any(flight.broken for flight in table.values()):
             raise Interrupted(f"run {self._run} stopped before its recovery had ended")
         return joined
+
+    def _board(self, planned: Plan) -> tuple[dict[CallRef, Flight], set[CallRef]]:
+        """The flights of a plan, and those among them that are started here; all at once, for from
+        here on others find them and join."""
+        table: dict[CallRef, Flight] = {}
+        own: set[CallRef] = set()
+        for step in planned.steps:
+            ref = step.call.ref
+            flight = self._flights.get(ref)
+            if flight is None:
+                flight = self._flights.start(ref)
+                own.add(ref)
+            table[ref] = flight
+        return table, own
 
     async def _clear(self, step: Step, table: dict[CallRef, Flight]) -> bool:
         """Wait for those before the writer; gives whether it may go, else its flight has landed."""
