@@ -31,7 +31,7 @@ from aowhisk import (
     item,
 )
 from aowhisk.errors import NotFound, Unauthorized, Unreachable
-from aowhisk.events import MemoryJournal
+from aowhisk.events.model import Intended
 from aowhisk.local import Delay, DropReply, Fail, LoseRecord, Throttle, Unavailable
 
 Opener = Callable[..., AbstractAsyncContextManager[Orchestrator]]
@@ -168,13 +168,8 @@ async def test_a_writer_with_two_outputs_leaves_the_other_untouched(opened: Open
         store = orchestrator.store
         assert store is not None
         first, second = await store.head("data/r/y"), await store.head("data/r/x")
-        journal = orchestrator.recorder.journal
-        assert isinstance(journal, MemoryJournal)
-        attempts = [
-            e.attempt
-            for e in journal.events["r"]
-            if getattr(e, "kind", "") == "intended" and e.call == "link"
-        ]  # type: ignore[attr-defined]
+        events = await orchestrator.recorder.journal.read("r")
+        attempts = [e.attempt for e in events if isinstance(e, Intended) and e.call == "link"]
         assert [first.by, second.by] == [f"r/link/{a}" for a in attempts]
 
 
@@ -339,9 +334,8 @@ async def test_cancelling_a_run_interrupts_it_and_leaves_nothing_behind(opened: 
         with anyio.move_on_after(2):
             await orchestrator.run(dag, id="r")
         assert orchestrator.handle("r").state is RunState.INTERRUPTED
-        journal = orchestrator.recorder.journal
-        assert isinstance(journal, MemoryJournal)
-        assert journal.events["r"][-1].kind == "run_interrupted"
+        events = await orchestrator.recorder.journal.read("r")
+        assert events[-1].kind == "run_interrupted"
         begun = orchestrator.server.count("nap")
         assert 0 < begun <= 4
         with pytest.raises(Interrupted):

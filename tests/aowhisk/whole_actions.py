@@ -11,6 +11,7 @@ from object_store import ObjectStore, action
 @action
 async def link(args: dict[str, Any], store: ObjectStore) -> dict[str, Any]:
     """Read `reads`, write `writes` (names in bucket `data`, under the run's id)."""
+    await asyncio.sleep(args.get("seconds", 0))
     text = b"".join([await store.get(key) for key in args.get("reads", [])])
     keys = [store.key(f"data/{name}") for name in args.get("writes", [])]
     for key in keys:

@@ -575,7 +575,7 @@ async def test_a_download_is_gone_when_the_activation_ends(url: str) -> None:
     await put(url, "src/film.mp4", b"x")
     answer = call(main)
     assert answer["name"] == "film.mp4"
-    assert not os.path.exists(answer["path"])  # noqa: ASYNC240
+    assert not os.path.exists(answer["path"])
 
 
 INTERRUPTED = """

@@ -58,6 +58,7 @@ _MOST = 1000  # events in a batch
 _LARGE = 4_000_000  # bytes of a document; MongoDB takes 16 MiB
 _CHUNK = 8_000_000
 _CLOSING = 5.0
+_BREATH = 50  # events made of documents before others may run: about 1 ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ class MongoJournal:
         change = change_of(event, seq)
         document = {**whole(event, seq, self.owner, declared), "put": put}
         if change is not None:
-            document["state"] = change.state
+            document.update(change.marks)
         encoded, text = encode(document), None
         if encoded is None or len(encoded.raw) > _LARGE:
             short, text = shortened(document, event)
@@ -211,10 +212,12 @@ class MongoJournal:
             )
 
     async def _events(self, query: Any, sort: Sequence[tuple[str, int]]) -> list[Event]:
-        return [
-            await self._event(each)
-            for each in await self._database.find("events", query, sort=sort)
-        ]
+        events = []
+        for n, document in enumerate(await self._database.find("events", query, sort=sort)):
+            events.append(await self._event(document))
+            if n % _BREATH == 0:
+                await asyncio.sleep(0)
+        return events
 
     async def _event(self, document: dict[str, Any]) -> Event:
         if "json" in document:
@@ -255,13 +258,11 @@ class MongoJournal:
 
     async def _learn(self, run: str) -> None:
         """What the open attempts of a run that we took have declared to write."""
-        fields = ["attempt", "kind", "body.writes"]
         query = {"run": run, "kind": {"$in": ["intended", "ended"]}}
-        found = await self._database.find("events", query, fields)
+        found = await self._database.find("events", query, ["attempt", "kind", "declares"])
         ended = {each["attempt"] for each in found if each["kind"] == "ended"}
         self._writer.declare(
-            (each["attempt"], tuple(each["body"]["writes"]))
+            (each["attempt"], tuple(each["declares"]))
             for each in found
-            if each["kind"] == "intended" and each["attempt"] not in ended
-            if each["body"].get("writes")
+            if "declares" in each and each["attempt"] not in ended
         )

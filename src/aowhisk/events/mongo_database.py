@@ -38,6 +38,7 @@ from aowhisk.events.writer import Away
 __all__ = ["Client", "Database", "Encoded", "Index", "encode"]
 
 _DUPLICATE = 11000
+_PAGE = 1000  # documents that are decoded at once
 _PASSING = {  # codes of failures that pass: a primary steps down, a node stops, a disk is full, ...
     *(6, 7, 43, 64, 89, 91, 133, 134, 175, 189, 234, 237, 262),
     *(9001, 10107, 11600, 11602, 13435, 13436, 14031),
@@ -136,10 +137,7 @@ class Database:
             try:
                 await self._collection(collection).insert_many(documents, ordered=ordered)
             except BulkWriteError as error:
-                errors = error.details.get("writeErrors") or ()
-                if not errors or any(each["code"] != _DUPLICATE for each in errors):
-                    raise
-                return {each["index"] for each in errors}
+                return _there(error)
         return set()
 
     async def find(
@@ -153,7 +151,7 @@ class Database:
     ) -> list[dict[str, Any]]:
         """The documents that a query finds, with these fields of theirs or all."""
         with self._door():
-            cursor = self._collection(collection).find(query, fields)
+            cursor = self._collection(collection).find(query, fields).batch_size(_PAGE)
             if sort:
                 cursor = cursor.sort(list(sort))
             if limit:
@@ -169,11 +167,14 @@ class Database:
         upsert: bool = False,
     ) -> None:
         """Change the document that each query finds, by its operators."""
-        if not changes:
-            return
         requests: list[Any] = [UpdateOne(query, change, upsert) for query, change in changes]
         with self._door():
-            await self._collection(collection).bulk_write(requests, ordered=False)
+            while requests:
+                try:
+                    await self._collection(collection).bulk_write(requests, ordered=False)
+                    return
+                except BulkWriteError as error:  # another made the same document just now
+                    requests = [requests[n] for n in sorted(_there(error))]
 
     async def delete(self, collection: str, query: Mapping[str, Any]) -> None:
         """Delete the documents that a query finds."""
@@ -247,6 +248,15 @@ class Database:
             raise JournalError(
                 f"the journal {self.label} cannot be used: {_text(error)}"
             ) from error
+
+
+def _there(error: BulkWriteError) -> set[int]:
+    """The positions of the documents that were there already, if nothing else went wrong."""
+    errors = error.details.get("writeErrors") or ()
+    others = error.details.get("writeConcernErrors") or ()
+    if others or not errors or any(each["code"] != _DUPLICATE for each in errors):
+        raise error
+    return {each["index"] for each in errors}
 
 
 def _passes(error: Exception) -> bool:

@@ -18,6 +18,7 @@ from aowhisk.events.model import (
     CallEvent,
     Ended,
     Event,
+    Intended,
 )
 
 __all__ = ["clean", "event_of", "event_with", "shortened", "whole"]
@@ -42,7 +43,9 @@ def whole(event: Event, seq: int, owner: str, declared: tuple[str, ...]) -> dict
         document["call"] = event.call
         if attempt := getattr(event, "attempt", None):
             document["attempt"] = attempt
-    if isinstance(event, Ended):
+    if isinstance(event, Intended) and event.writes:
+        document["declares"] = [clean(key) for key in event.writes]
+    elif isinstance(event, Ended):
         document.update(_touched(event, declared))
     body = to_json(event)
     for name in ("call", "attempt"):
@@ -63,7 +66,7 @@ def shortened(document: Mapping[str, Any], event: Event) -> tuple[dict[str, Any]
         for name, value in document["body"].items()
         if name not in _TEXTS and (short := _short(value)) is not None
     }
-    for name in ("reads", "writes"):
+    for name in ("reads", "writes", "declares"):
         if name in out:
             out[name] = list(_fitting(out[name]))
     return out, _text(to_json(event), ascii_only=True)

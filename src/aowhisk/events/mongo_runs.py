@@ -23,6 +23,7 @@ _STATES = [state.value for state in RunState]
 _OPEN = {RunState.QUEUED.value, RunState.RUNNING.value}
 _DOUBTFUL = {*_OPEN, RunState.INTERRUPTED.value}
 _AT_ONCE = 1000  # runs in one query
+_CLIP, _LABELS = 1000, 1000  # characters of a name, and labels, in the document of a run
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,9 @@ class Change:
     stops: bool = False
 
     @property
-    def state(self) -> str:
-        """Where the run stands from here on."""
-        state: str = self.fields["state"]
-        return state
+    def marks(self) -> dict[str, Any]:
+        """What the document of the event has of it, to be found by."""
+        return {name: self.fields[name] for name in ("state", "name") if name in self.fields}
 
 
 def change_of(event: Event, seq: int) -> Change | None:
@@ -47,8 +47,8 @@ def change_of(event: Event, seq: int) -> Change | None:
     match event:
         case RunStarted():
             state = RunState.QUEUED if event.queued else RunState.RUNNING
-            labels = [{"name": clean(k), "value": clean(v)} for k, v in event.labels.items()]
-            more = {"name": clean(event.name), "labels": labels, "started": event.at}
+            labels = [{"name": _clip(k), "value": _clip(v)} for k, v in event.labels.items()]
+            more = {"name": _clip(event.name), "labels": labels[:_LABELS], "started": event.at}
             return Change(event.run, {**_fields(state, None, seq), **more}, starts=True)
         case Taken():
             return Change(event.run, _fields(RunState.RUNNING, None, seq))
@@ -107,7 +107,7 @@ class Runs:
 
     async def _truth(self, runs: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The fields that the documents of these runs should have, by their events."""
-        wanted = ["run", "seq", "at", "state", "kind", "body.name"]
+        wanted = ["run", "seq", "at", "state", "name"]
         truth: dict[str, dict[str, Any]] = {}
         for n in range(0, len(runs), _AT_ONCE):
             query = {"state": {"$in": _STATES}, "run": {"$in": list(runs[n : n + _AT_ONCE])}}
@@ -116,10 +116,8 @@ class Runs:
                 ended = None if each["state"] in _OPEN else each["at"]
                 known = truth.setdefault(each["run"], {})
                 known.update(_fields(state, ended, each["seq"]))
-                if each["kind"] == RunStarted.kind:
-                    known["started"] = each["at"]
-                    if "name" in each["body"]:  # a very long one is not
-                        known["name"] = each["body"]["name"]
+                if "name" in each:  # it is the first
+                    known.update(name=each["name"], started=each["at"])
         return truth
 
     async def _set_right(self, fields: Mapping[str, Mapping[str, Any]]) -> None:
@@ -132,6 +130,10 @@ class Runs:
 
 def _fields(state: RunState, ended: float | None, seq: int) -> dict[str, Any]:
     return {"state": state.value, "ended": ended, "seq": seq}
+
+
+def _clip(text: str) -> str:
+    return clean(text[:_CLIP])
 
 
 def _info(document: Mapping[str, Any]) -> RunInfo:

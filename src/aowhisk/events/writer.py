@@ -167,9 +167,12 @@ class Writer(Generic[R]):
             if scope.cancelled_caught:
                 count = self._put - self._durable
                 _log.error("journal %s: %d events were not written", self._name, count)
+                self._failure = JournalError(f"the journal {self._name} was closed before that")
         finally:
             if self._task is not None:
                 self._task.cancel()
+            if self._failure is not None:
+                self._release(self._failure)
 
     def _declarations(self, event: Event) -> tuple[str, ...]:
         if isinstance(event, Intended) and event.writes:

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
 
 import anyio
 
@@ -98,7 +99,7 @@ class Orchestrator:
         return cls(
             Client.from_settings(settings),
             store=parts.get("store", settings.store),
-            journal=parts.get("journal", settings.journal),
+            journal=parts.get("journal", settings.journal) or _own_journal(),
             sinks=sinks,
             concurrency=settings.concurrency,
             **overrides,
@@ -118,8 +119,8 @@ class Orchestrator:
         """An orchestrator with an OpenWhisk of its own in this process; nothing else to start.
 
         The actions of `manifest` and `actions` (name to function) are deployed into it; `root`
-        holds its files and, unless `store` says otherwise, a folder store `root`/store. `faults`
-        are injected, for tests and demonstrations. Raises ConfigError.
+        holds its files, the journal and, unless `store` says otherwise, a folder store. `faults` are
+        injected, for tests and demonstrations. Raises ConfigError.
         """
         from aowhisk.local import LocalOpenWhisk
         from aowhisk.manifest import Manifest
@@ -133,6 +134,7 @@ class Orchestrator:
             root=base, init_params={STORE_URL: url}, faults=tuple(faults), containers=slots
         )
         options.setdefault("concurrency", slots)
+        options.setdefault("journal", f"sqlite://{quote(str(base / 'journal.db'))}")
         self = cls(Client(app=server.app, auth=server.auth), store=url, **options)
         self._server = server
         if manifest is not None:
@@ -329,3 +331,9 @@ class Orchestrator:
 
     def _handle(self, active: Active) -> Handle:
         return Handle(active, self.recorder)
+
+
+def _own_journal() -> str:
+    """The URL of the user's own journal, in the folder for state (XDG Base Directory)."""
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return f"sqlite://{quote(str(Path(state) / 'aowhisk' / 'journal.db'))}"

@@ -81,7 +81,7 @@ def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
 
     async def until_(condition: Callable[[], bool]) -> None:
         with anyio.fail_after(15):
-            while not condition():  # noqa: ASYNC110
+            while not condition():
                 await anyio.sleep(0.01)
 
     return until_
