@@ -79,7 +79,7 @@ class MongoServer:
 
 
 class Line:
-    """A TCP line to a server that can be cut, or lose the answer to a request."""
+    """A TCP line to a server that can be cut, lose the answer to a request, or just not flow."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -88,6 +88,8 @@ class Line:
         self.port = 0
         self.lose_answer_to: bytes | None = None
         self.lost = 0
+        self.flows = asyncio.Event()
+        self.flows.set()
 
     async def connect(self) -> None:
         """Listen, on the port of before if there was one."""
@@ -125,6 +127,7 @@ class Line:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, losing: asyncio.Event
     ) -> None:
         while data := await reader.read(65536):
+            await self.flows.wait()
             if self.lose_answer_to is not None and self.lose_answer_to in data:
                 losing.set()
                 self.lose_answer_to = None

@@ -193,6 +193,22 @@ async def test_a_database_cut_off_in_the_middle_of_2000_events_costs_none_of_the
     assert caplog.text.count("waited for it") == 1
 
 
+async def test_a_line_that_is_dead_without_a_word_is_given_up(
+    mongo_url: str, line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = "?socketTimeoutMS=200&connectTimeoutMS=200&serverSelectionTimeoutMS=200"
+    async with opened(through(line, mongo_url) + options) as journal:
+        line.flows.clear()
+        put(journal, *numbered(1, 2))
+        with anyio.move_on_after(1) as scope:
+            await journal.commit()
+        assert scope.cancelled_caught
+        assert "is away" in caplog.text
+        line.flows.set()
+        with anyio.fail_after(10):
+            assert await seconds(journal) == [1, 2]
+
+
 async def test_questions_and_beats_wait_while_the_database_is_away(
     mongo_url: str, line: Line
 ) -> None:

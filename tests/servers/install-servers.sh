@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Installs servers of the tests under ${TOOLS:-~/.cache/aowhisk-tools}; skips what is there.
-# usage: install-servers.sh [s3]
+# usage: install-servers.sh [s3] [mongo]     (default: both)
 #   s3  versitygw, built by Go in a minute or two. Where Go is missing it says so and leaves it at
 #       that, for the tests then take moto's server; in CI (the variable CI is set) it fails.
+#   mongo  see install-mongo.sh
 set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
 TOOLS=${TOOLS:-$HOME/.cache/aowhisk-tools}
 VGW=v1.8.0
 s3() {
@@ -19,7 +21,11 @@ s3() {
     github.com/versity/versitygw/cmd/versitygw@$VGW
   mv "$TOOLS/bin/versitygw" "$TOOLS/bin/versitygw-$VGW"
 }
-[ $# -gt 0 ] || set -- s3
+[ $# -gt 0 ] || set -- s3 mongo
 for what in "$@"; do
-  case $what in s3) s3 ;; *) echo "unknown: $what (there is: s3)" >&2; exit 2 ;; esac
+  case $what in
+    s3) s3 ;;
+    mongo) "$here/install-mongo.sh" ;;
+    *) echo "unknown: $what (there are: s3, mongo)" >&2; exit 2 ;;
+  esac
 done
