@@ -119,8 +119,8 @@ class Orchestrator:
         """An orchestrator with an OpenWhisk of its own in this process; nothing else to start.
 
         The actions of `manifest` and `actions` (name to function) are deployed into it; `root`
-        holds its files, the journal and, unless `store` says otherwise, a folder store. `faults` are
-        injected, for tests and demonstrations. Raises ConfigError.
+        holds its files, the journal and, unless `store` says otherwise, a folder store. `faults`
+        are injected, for tests and demonstrations. Raises ConfigError.
         """
         from aowhisk.local import LocalOpenWhisk
         from aowhisk.manifest import Manifest

@@ -64,6 +64,8 @@ class Job:
         self.tries = history.tries[self.ref]
         self.failures = history.failures[self.ref]
         self.pending = history.pending.get(self.ref)
+        if self.tries and self.pending is None:
+            self.cause = Cause.RETRY
 
     @property
     def ref(self) -> CallRef:
