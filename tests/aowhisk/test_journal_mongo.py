@@ -287,7 +287,7 @@ async def test_a_line_that_is_dead_without_a_word_is_given_up(
         line.flows.clear()
         put(journal, *numbered(1, 2))
         with anyio.fail_after(10):
-            while "is away" not in caplog.text:  # noqa: ASYNC110 -- the writer is another task
+            while "is away" not in caplog.text:
                 await anyio.sleep(0.01)
         line.flows.set()
         with anyio.fail_after(10):
