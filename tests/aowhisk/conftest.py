@@ -1,12 +1,15 @@
-"""MongoDB for the tests that need one: MONGO_URI, else a server process on loopback."""
+"""Servers for the tests that need one: MongoDB (MONGO_URI, else a process on loopback), and a
+local OpenWhisk in a process of its own."""
 
 from __future__ import annotations
 
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from cluster import Cluster, running_cluster
 from mongo_server import INSTALL, MongoServer, with_database
 
 
@@ -35,3 +38,10 @@ def mongo_url(mongo_server_url: str) -> Iterator[str]:
     yield with_database(mongo_server_url, name)
     with MongoClient[dict[str, object]](mongo_server_url) as client:
         client.drop_database(name)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """An OpenWhisk that goes on when orchestrators die."""
+    with running_cluster(tmp_path) as found:
+        yield found

@@ -4,83 +4,17 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cluster import HERE, Cluster
 
 from aowhisk.local import GUEST
-
-HERE = Path(__file__).parent
-MANIFEST = """
-packages:
-  default:
-    actions:
-      link: {code: "ACTION(link)", limits: {timeout: 500}}
-      wreck: {code: "ACTION(wreck)", limits: {timeout: 500}}
-      flaky: {code: "ACTION(flaky)", limits: {timeout: 500}}
-"""
-SOURCE = """
-import sys
-sys.path.insert(0, HERE)
-from whole_actions import NAME as main
-"""
-FLAKY = """
-import os, sys
-sys.path.insert(0, HERE)
-from whole_actions import link
-def main(args):
-    if args["_aowhisk"]["try"] == 1:
-        return {"error": {"code": "Flaky", "message": "the first try fails", "meta": {}}}
-    return link(args)
-"""
-
-
-@dataclass
-class Cluster:
-    """A local OpenWhisk in a process of its own; it goes on when orchestrators die."""
-
-    url: str
-    root: Path
-
-    @property
-    def store(self) -> str:
-        return f"folder://{self.root}/store"
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    code = {
-        "link": SOURCE.replace("NAME", "link"),
-        "wreck": SOURCE.replace("NAME", "wreck"),
-        "flaky": FLAKY,
-    }
-    text = MANIFEST
-    for name, source in code.items():
-        text = text.replace(
-            f'"ACTION({name})"', json.dumps(source.replace("HERE", repr(str(HERE))))
-        )
-    (tmp_path / "manifest.yaml").write_text(text)
-    found = Cluster("", tmp_path)
-    command = [sys.executable, "-m", "aowhisk", "serve", "--port", "0", "--containers", "8"]
-    command += ["--manifest", str(tmp_path / "manifest.yaml"), "--store", found.store]
-    command += ["--root", str(tmp_path / "server")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        for line in server.stdout:
-            if match := re.search(r"http://127\.0\.0\.1:\d+", line):
-                found.url = match[0]
-                break
-        yield found
-        server.terminate()
-
 
 def sweep(cluster: Cluster, journal: str, run: str, rng: random.Random, kills: int) -> int:
     """Start the child again and again; kill it up to so many times; how often it was killed."""
