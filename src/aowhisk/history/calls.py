@@ -1,24 +1,50 @@
-"""The calls of a run, folded out of its events."""
+"""The calls of a run, folded out of what happened to them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
-from aowhisk.events.model import (
-    Accepted,
-    CallAbandoned,
-    CallEvent,
-    CallFailed,
-    Cause,
-    Ended,
-    Event,
-    Intended,
-)
+from aowhisk.events.model import CallEvent, Cause
 from aowhisk.history.values import CallState, CallSummary
 
-__all__ = ["summaries", "time_of"]
+__all__ = ["Step", "step_of", "summaries", "time_of"]
+
+
+class Step(NamedTuple):
+    """What an event says of a call, in short. `kind` is the event's, `run` the call's own run;
+    `is_repair` says that a call of the recorded run itself was run again to restore objects."""
+
+    kind: str
+    at: float
+    run: str
+    call: str
+    action: str | None = None
+    is_repair: bool = False
+    is_final: bool = True
+    error: str | None = None
+    error_class: str | None = None
+    activation: str | None = None
+
+
+def step_of(event: CallEvent) -> Step:
+    """The same, out of the event itself."""
+    activation = getattr(event, "activation", None)
+    known = getattr(event, "activation_id", None) if activation is None else activation.id
+    return Step(
+        kind=event.kind,
+        at=event.at,
+        run=event.of,
+        call=event.call,
+        action=getattr(event, "action", None),
+        is_repair=getattr(event, "cause", None) is Cause.RECOVERY and event.of == event.run,
+        is_final=getattr(event, "final", True),
+        error=getattr(event, "error", None) or getattr(event, "reason", None),
+        error_class=getattr(event, "error_class", None),
+        activation=known,
+    )
 
 
 def time_of(at: float) -> datetime:
@@ -26,61 +52,69 @@ def time_of(at: float) -> datetime:
     return datetime.fromtimestamp(at, tz=UTC)
 
 
-def summaries(events: Iterable[Event]) -> list[CallSummary]:
+def summaries(steps: Iterable[Step]) -> list[CallSummary]:
     """One a call, in the order in which they were begun."""
-    found: dict[tuple[str, str], CallSummary] = {}
-    for event in events:
-        if isinstance(event, CallEvent):
-            ref = (event.of, event.call)
-            known = found.get(ref) or CallSummary(event.of, event.call, "", CallState.OPEN)
-            found[ref] = _after(known, event)
-    return list(found.values())
+    found: dict[tuple[str, str], _Call] = {}
+    for step in steps:
+        ref = (step.run, step.call)
+        call = found.get(ref)
+        if call is None:
+            call = found[ref] = _Call()
+        call.take(step)
+    return [call.summary(*ref) for ref, call in found.items()]
 
 
-def _after(call: CallSummary, event: CallEvent) -> CallSummary:
-    match event:
-        case Intended():
-            call = replace(
-                call,
-                action=event.action,
-                attempts=call.attempts + 1,
-                started=call.started or event.time,
-            )
-            return call if call.state is CallState.SUCCEEDED else _reopened(call)
-        case Accepted():
-            return replace(call, activation=event.activation_id)
-        case Ended():
-            return _ended(call, event)
-        case CallFailed() if call.state is not CallState.SUCCEEDED:
-            return replace(
-                call,
-                state=CallState.FAILED,
-                ended=event.time,
-                error_class=event.error_class,
-                error=event.error,
-            )
-        case CallAbandoned() if call.state is not CallState.SUCCEEDED:
-            return replace(call, state=CallState.ABANDONED, ended=event.time, error=event.reason)
-    return call
+@dataclass(slots=True)
+class _Call:
+    """A call, as far as the steps have come."""
 
+    action: str = ""
+    state: CallState = CallState.OPEN
+    attempts: int = 0
+    started: float | None = None
+    ended: float | None = None
+    activation: str | None = None
+    error_class: str | None = None
+    error: str | None = None
 
-def _ended(call: CallSummary, event: Ended) -> CallSummary:
-    call = replace(call, action=event.action)
-    if event.activation is not None:
-        call = replace(call, activation=event.activation.id)
-    if not event.final or call.state is CallState.SUCCEEDED:
-        return call  # its first result stands
-    if event.cause is Cause.RECOVERY and event.of == event.run and event.error is not None:
-        return call
-    failed = event.error is not None
-    return replace(
-        call,
-        state=CallState.FAILED if failed else CallState.SUCCEEDED,
-        ended=event.time,
-        error_class=event.error_class if failed else None,
-        error=event.error,
-    )
+    def take(self, step: Step) -> None:
+        """Go on by one step; of a call that succeeded, the first result stands."""
+        self.action = step.action or self.action
+        self.activation = step.activation or self.activation
+        if step.kind == "intended":
+            self.attempts += 1
+            if self.started is None:
+                self.started = step.at
+        if self.state is CallState.SUCCEEDED:
+            return
+        match step.kind:
+            case "intended":
+                self._stand(CallState.OPEN)
+            case "ended" if step.is_final and step.error is None:
+                self._stand(CallState.SUCCEEDED, step.at)
+            case "ended" if step.is_final and not step.is_repair:
+                self._stand(CallState.FAILED, step.at, step)
+            case "call_failed":
+                self._stand(CallState.FAILED, step.at, step)
+            case "call_abandoned":
+                self._stand(CallState.ABANDONED, step.at, step)
 
+    def _stand(self, state: CallState, at: float | None = None, why: Step | None = None) -> None:
+        self.state, self.ended = state, at
+        self.error = why.error if why is not None else None
+        self.error_class = why.error_class if why is not None else None
 
-def _reopened(call: CallSummary) -> CallSummary:
-    return replace(call, state=CallState.OPEN, ended=None, error_class=None, error=None)
+    def summary(self, run: str, call: str) -> CallSummary:
+        """The same, as it is handed out."""
+        return CallSummary(
+            run=run,
+            call=call,
+            action=self.action,
+            state=self.state,
+            attempts=self.attempts,
+            started=None if self.started is None else time_of(self.started),
+            ended=None if self.ended is None else time_of(self.ended),
+            activation=self.activation,
+            error_class=self.error_class,
+            error=self.error,
+        )

@@ -62,7 +62,7 @@ class History:
 
     async def calls(self, run: str) -> list[CallSummary]:
         """The calls of a run, in the order in which they were begun; none for an unknown run."""
-        return summaries(await self._source.events(run))
+        return summaries(await self._source.steps(run))
 
     async def events(self, run: str) -> tuple[Event, ...]:
         """Everything that is known of a run, in order; empty for an unknown run."""

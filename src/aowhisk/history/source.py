@@ -8,8 +8,17 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from aowhisk.events.memory import MemoryJournal
-from aowhisk.events.model import CallFailed, Ended, Event, Intended, RunStarted, RunState, state_of
-from aowhisk.history.calls import time_of
+from aowhisk.events.model import (
+    CallEvent,
+    CallFailed,
+    Ended,
+    Event,
+    Intended,
+    RunStarted,
+    RunState,
+    state_of,
+)
+from aowhisk.history.calls import Step, step_of, time_of
 from aowhisk.history.values import FailureClass, FailureExample, ObjectUse, RunSummary, Sample
 
 __all__ = ["MemorySource", "Mode", "Period", "Source"]
@@ -39,6 +48,9 @@ class Source(Protocol):
 
     async def events(self, run: str) -> tuple[Event, ...]:
         """In order."""
+
+    async def steps(self, run: str) -> list[Step]:
+        """What becomes of the run's calls, in order."""
 
     async def objects(self, key: str, mode: Mode, limit: int) -> list[ObjectUse]:
         """Newest first."""
@@ -79,6 +91,10 @@ class MemorySource:
     async def events(self, run: str) -> tuple[Event, ...]:
         """In order."""
         return tuple(self._all.get(run, ()))
+
+    async def steps(self, run: str) -> list[Step]:
+        """What becomes of the run's calls, in order."""
+        return [step_of(each) for each in self._all.get(run, ()) if isinstance(each, CallEvent)]
 
     async def objects(self, key: str, mode: Mode, limit: int) -> list[ObjectUse]:
         """Newest first."""

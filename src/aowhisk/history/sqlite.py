@@ -20,9 +20,9 @@ import anyio
 
 from aowhisk.errors import ConfigError, JournalError
 from aowhisk.events.codec import from_json
-from aowhisk.events.model import Event, RunState
+from aowhisk.events.model import Cause, Event, RunState
 from aowhisk.events.schema import VERSION, prepare, version_of
-from aowhisk.history.calls import time_of
+from aowhisk.history.calls import Step, time_of
 from aowhisk.history.source import Mode, Period
 from aowhisk.history.values import FailureClass, FailureExample, ObjectUse, RunSummary, Sample
 
@@ -31,6 +31,9 @@ __all__ = ["SqliteSource"]
 _T = TypeVar("_T")
 _Rows = list[tuple[Any, ...]]
 _EVENTS = "SELECT kind, run, at, body FROM events WHERE run = ? ORDER BY seq"
+_STEPS = """SELECT kind, at, call, json_extract(body, '$.of', '$.action', '$.cause', '$.final',
+    '$.error', '$.error_class', '$.activation.id', '$.activation_id', '$.reason')
+  FROM events WHERE run = ? AND call IS NOT NULL ORDER BY seq"""
 _RUNS = "SELECT run, name, state, started, ended, labels FROM runs"
 _OBJECTS = """SELECT o.key, o.at, o.of, o.call, o.attempt,
     coalesce(json_extract(e.body, '$.action'), ''), o.run, o.size, o.etag, o.by
@@ -113,6 +116,12 @@ class SqliteSource:
             )
         )
 
+    async def steps(self, run: str) -> list[Step]:
+        """What becomes of the run's calls, in order."""
+        return await self._call(
+            lambda: [_step(run, *row) for row in self._connection.execute(_STEPS, (run,))]
+        )
+
     async def objects(self, key: str, mode: Mode, limit: int) -> list[ObjectUse]:
         """Newest first."""
         rows = await self._ask(_OBJECTS, key, mode, limit)
@@ -157,6 +166,22 @@ class SqliteSource:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except sqlite3.Error as error:
             raise JournalError(f"the journal {self._path} cannot be read: {error}") from error
+
+
+def _step(run: str, kind: str, at: float, call: str, facts: str) -> Step:
+    of, action, cause, final, error, name, activation, accepted, reason = json.loads(facts)
+    return Step(
+        kind=kind,
+        at=at,
+        run=of or run,
+        call=call,
+        action=action,
+        is_repair=cause == Cause.RECOVERY.value and of is None,
+        is_final=final is not False,
+        error=error or reason,
+        error_class=name,
+        activation=activation or accepted,
+    )
 
 
 def _connect(path: Path) -> sqlite3.Connection:
