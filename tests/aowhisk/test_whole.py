@@ -30,7 +30,7 @@ from aowhisk import (
     RunState,
     item,
 )
-from aowhisk.errors import NotFound, Unauthorized, Unreachable
+from aowhisk.errors import NotFound, Unauthorized, UnknownRun, Unreachable
 from aowhisk.events.model import Intended
 from aowhisk.local import Delay, DropReply, Fail, LoseRecord, Throttle, Unavailable
 
@@ -380,3 +380,18 @@ async def test_one_of_two_that_await_a_run_may_leave_without_stopping_it(opened:
 async def test_local_needs_something_to_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="needs a manifest"):
         Orchestrator.local(root=tmp_path)
+
+
+async def test_a_run_says_what_it_has_cost_in_requests_and_time(opened: Opener) -> None:
+    dag = Dag("meter")
+    dag.map("nap", {"seconds": 0, "n": item}, over=[1, 2, 3])
+    async with opened("nap") as orchestrator:
+        await orchestrator.run(dag, id="r")
+        events = await orchestrator.recorder.journal.read("r")
+        assert [event.kind for event in events[-2:]] == ["requests", "run_ended"]
+        telemetry = await orchestrator.telemetry("r")
+        assert telemetry.requests is not None
+        assert telemetry.requests.invokes == 3
+        assert len(telemetry.attempts) == 3
+        with pytest.raises(UnknownRun):
+            await orchestrator.telemetry("never")

@@ -15,7 +15,7 @@ import anyio
 from aowhisk.client import Client
 from aowhisk.config import Settings
 from aowhisk.dag import Dag
-from aowhisk.errors import AowhiskError, ConfigError, Interrupted
+from aowhisk.errors import AowhiskError, ConfigError, Interrupted, UnknownRun
 from aowhisk.events import Journal, Recorder, RunState, Sink
 from aowhisk.events.log import LogSink
 from aowhisk.invoker import Patience
@@ -26,6 +26,7 @@ from aowhisk.orchestrator.handle import Handle
 from aowhisk.orchestrator.runs import Runs
 from aowhisk.recovery import Plan, RecoveryPolicy
 from aowhisk.scheduler import LiveRun, Run, plan_for
+from aowhisk.telemetry import Telemetry
 from object_store import ObjectStore
 from object_store.wire import STORE_URL
 
@@ -248,6 +249,14 @@ class Orchestrator:
         """
         active = await self._runs.resume(run_id)
         return await self._handle(active).wait()
+
+    async def telemetry(self, run_id: str) -> Telemetry:
+        """Where the time, the requests and the money of a run went, from its events so far. Raises
+        UnknownRun."""
+        events = await self.recorder.journal.read(run_id)
+        if not events:
+            raise UnknownRun(f"the journal knows no run {run_id!r}")
+        return Telemetry.of(events)
 
     async def enqueue(
         self,

@@ -91,23 +91,31 @@ class Ground:
             raise AowhiskError("the orchestrator is not open; use it inside `async with`")
 
     def _build(self) -> Parts:
-        given = self._given
+        given, gate, poller = self._given, self._gate, Poller(self._given.client)
+        prober = None if self.store is None else Prober(self.store)
         invoker = Invoker(
             given.client,
             self.recorder,
             Protocol(self.store),
             catalog=self._catalog,
-            poller=Poller(given.client),
+            poller=poller,
             gate=self._gate,
             patience=given.patience,
         )
         return Parts(
             invoker=invoker,
             recorder=self.recorder,
-            prober=None if self.store is None else Prober(self.store),
+            prober=prober,
             policy=given.recovery,
             action_limits=given.action_concurrency,
             grace=given.patience.grace,
+            meter=lambda: {
+                "invokes": invoker.posts,
+                "polls": poller.polls,
+                "lists": poller.lists,
+                "heads": 0 if prober is None else prober.heads,
+                "throttled": gate.throttled,
+            },
         )
 
     def concurrency(self, wanted: int | None) -> int:

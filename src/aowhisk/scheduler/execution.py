@@ -36,6 +36,7 @@ from aowhisk.scheduler.run import Run
 
 __all__ = ["Acquire", "Execution", "Parts"]
 
+Meter: TypeAlias = Callable[[], Mapping[str, int]]
 Acquire: TypeAlias = Callable[[events.RunStarted], Awaitable[History | None]]
 _log = logging.getLogger("aowhisk")
 _OVER = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
@@ -44,7 +45,7 @@ _OVER = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What all runs of an orchestrator share. `grace` is seconds for the last words of a run that
-    is interrupted."""
+    is interrupted; `meter` gives the requests sent so far, by the names of `Requests`' fields."""
 
     invoker: Invoker
     recorder: Recorder
@@ -53,6 +54,7 @@ class Parts:
     action_limits: Mapping[str, int] = field(default_factory=dict)
     grace: float = 5.0
     flights: Flights = field(default_factory=Flights)
+    meter: Meter | None = None
 
     def recovery(self, lineage: Lineage) -> Recovery:
         """What the recoveries of a run need."""
@@ -98,6 +100,7 @@ class Execution:
         self.is_ours = False
         """Whether this process owns the run: only then it may say anything of it."""
         self._started = self._ended = 0.0
+        self._metered: Mapping[str, int] = {}
         self.calls: DagRun | LiveRun = self._calls(dag)
         self.engine = self._engine()
         if history is not None:
@@ -201,6 +204,7 @@ class Execution:
         if self.done.is_set():
             return
         self.is_ours = True
+        self._metered = self._meter()
         if self._wish is None:  # it may have been stopped before it began
             self.calls.begin(self.engine)
             self.begun.set()
@@ -252,8 +256,14 @@ class Execution:
                 self._parts.grace,
             )
 
+    def _meter(self) -> Mapping[str, int]:
+        return {} if self._parts.meter is None else self._parts.meter()
+
     async def _last_words(self) -> None:
         recorder, attempts = self._parts.recorder, tuple(self.engine.in_flight)
+        spent = {name: n - self._metered.get(name, 0) for name, n in self._meter().items()}
+        if spent:
+            recorder.record(events.Requests(run=self.id, **spent))
         if self.state is RunState.INTERRUPTED:
             await recorder.commit(events.RunInterrupted(run=self.id, in_flight=attempts))
             return
