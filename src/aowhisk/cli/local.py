@@ -1,4 +1,4 @@
-"""`aowhisk` on the command line."""
+"""`aowhisk serve` and `aowhisk invoke-local`: OpenWhisk on this machine."""
 
 from __future__ import annotations
 
@@ -9,59 +9,22 @@ from typing import Annotated
 
 import anyio
 import typer
-from rich.console import Console
 
-from aowhisk.errors import AowhiskError, ConfigError
+from aowhisk.errors import ConfigError
 from aowhisk.local.debug import call_here
 from aowhisk.local.limits import Limits
 from aowhisk.local.port import listen, serve
 from aowhisk.local.server import GUEST, LocalOpenWhisk
 from aowhisk.manifest import Manifest
 from aowhisk.models import JSON
-from object_store.version import __version__
 from object_store.wire import STORE_URL
 
-__all__ = ["app", "main"]
+__all__ = ["invoke_local", "serve_on_port"]
 
-app = typer.Typer(
-    name="aowhisk",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Orchestrate Apache OpenWhisk, or run a small one on this machine.",
-)
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
 _DEFAULTS = Limits()
 
 
-def main() -> None:
-    """The console entry: what goes wrong on purpose is one line, anything else a traceback."""
-    try:
-        app()
-    except AowhiskError as error:
-        _err.print(f"aowhisk: {error}", markup=False)
-        sys.exit(2 if isinstance(error, ConfigError) else 1)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"aowhisk {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _aowhisk(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", help="Print the version.", callback=_print_version, is_eager=True
-        ),
-    ] = False,
-) -> None: ...
-
-
-@app.command("serve")
-def serve_command(
+def serve_on_port(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 3233,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     auth: Annotated[str, typer.Option(metavar="USER:SECRET", help="The API key.")] = GUEST,
@@ -114,7 +77,6 @@ def serve_command(
         anyio.run(run)
 
 
-@app.command("invoke-local")
 def invoke_local(
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST")],
     name: Annotated[str, typer.Argument(help="action, or package/action")],
