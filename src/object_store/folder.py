@@ -103,7 +103,7 @@ class FolderBackend:
         return tuple(found)
 
     def _write(self, key: Key, body: Body, metadata: dict[str, str], stop: Event) -> ObjectInfo:
-        with _Translated(self.url, key):
+        with _Translated(self.url, key, writing=True):
             self._files.refuse_clash(key)
             with self._files.temporary() as file:
                 etag = _copy(body, file, stop)
@@ -118,14 +118,16 @@ class FolderBackend:
 class _Translated:
     """Turns the operating system's errors into the store's."""
 
-    def __init__(self, url: str, key: Key) -> None:
-        self._url, self._key = url, key
+    def __init__(self, url: str, key: Key, *, writing: bool = False) -> None:
+        self._url, self._key, self._writing = url, key, writing
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
+        # of a write it is the root that is not there: no object is missing
+        absent = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
+        if absent and not self._writing:
             raise NoSuchKey(str(self._key)) from error
         if isinstance(error, OSError):
             raise StoreUnavailable(
