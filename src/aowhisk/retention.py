@@ -8,6 +8,7 @@ without its first event it is no run that could be resumed or joined.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
@@ -182,7 +183,8 @@ def _prune(connection: sqlite3.Connection, plan: Pruning) -> int:
                     deleted += _forget(connection, plan, run)
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            with contextlib.suppress(sqlite3.Error):  # a full disk has rolled it back already
+                connection.execute("ROLLBACK")
             raise
     return deleted
 
