@@ -24,6 +24,7 @@ from aowhisk.events.model import (
     Retrying,
     RunStarted,
     RunState,
+    Taken,
     state_of,
 )
 from aowhisk.lineage import CallRecord, CallRef, Lineage
@@ -67,14 +68,18 @@ class History:
     tries: Counter[CallRef] = field(default_factory=Counter)
     failures: Counter[CallRef] = field(default_factory=Counter)
     lineage: Lineage = field(default_factory=Lineage)
+    doubtful: set[str] = field(default_factory=set)
+    """Calls that must not be sent twice and may have been: what became of them is not known."""
 
     def without_failures(self) -> History:
-        """The same, with the failed and abandoned calls to be tried again from their beginning."""
+        """The same, going on: the failed and abandoned calls are to be tried again from their
+        beginning, but for those that must not be sent twice and may have been."""
         for call, outcome in list(self.outcomes.items()):
-            if not isinstance(outcome, Succeeded):
+            if not isinstance(outcome, Succeeded) and call not in self.doubtful:
                 ref = CallRef(self.started.run, call)
                 del self.outcomes[call]
                 self.failures.pop(ref, None)
+        self.state, self.ended = RunState.RUNNING, None
         return self
 
 
@@ -115,6 +120,8 @@ def _apply(history: History, intents: dict[str, Intended], event: Event) -> None
         _apply_to_call(history, event)
     elif isinstance(event, Expanded):
         history.items[event.node] = event.items
+    elif isinstance(event, Taken) and history.state is RunState.FAILED:
+        history.without_failures()
     else:
         state, ended = state_of([event], history.state)
         if state is not history.state or ended is not None:
@@ -179,6 +186,8 @@ def _end(history: History, intended: Intended | None, event: Ended) -> None:
             ),
         )
     else:
+        if intended is not None and not intended.idempotent and _is_doubtful(event):
+            history.doubtful.add(event.call)
         error = _error(event.error_class, event.error, event.action, event.call)
         history.outcomes[event.call] = Failed(
             call=event.call,
@@ -187,6 +196,11 @@ def _end(history: History, intended: Intended | None, event: Ended) -> None:
             activation=event.activation,
             attempts=history.tries[ref],
         )
+
+
+def _is_doubtful(event: Ended) -> bool:
+    """Whether nobody knows what became of the attempt."""
+    return event.activation is None and event.error_class in ("Lost", "TimedOut")
 
 
 def _fail(history: History, event: CallFailed) -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from world import World
 
+from aowhisk import Conflict, Orchestrator, Patience, RetryPolicy, RunFailed
 from aowhisk.dag import Dag, item
-from aowhisk.events import Event, MemoryJournal, RunState
-from aowhisk.events.model import Ended, Intended
+from aowhisk.errors import Fenced
+from aowhisk.events import Event, MemoryJournal, RunState, open_journal
+from aowhisk.events.model import Ended, Intended, RunStarted
 from aowhisk.invoker import Attempt
 from aowhisk.models import Succeeded
 from aowhisk.recovery import RecoveryPolicy
@@ -145,3 +152,145 @@ def undisturbed() -> str:
     world = World()
     anyio.run(world.run, pipeline())
     return world.objects["b/end"].etag
+
+
+async def test_a_resumed_run_that_had_failed_tries_again_what_failed(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    dag = Dag("d")
+    dag.call("until", {"marker": str(marker)}, id="one", retry=RetryPolicy(retries=0))
+    async with local(tmp_path) as orchestrator:
+        with pytest.raises(RunFailed):
+            await orchestrator.run(dag, id="r")
+        marker.touch()
+        assert (await orchestrator.resume("r")).state is RunState.SUCCEEDED
+
+
+async def test_code_that_was_interrupted_goes_on_in_the_same_process(tmp_path: Path) -> None:
+    async with local(tmp_path) as orchestrator:
+        with anyio.CancelScope() as scope:
+            async with orchestrator.start("code", id="r") as live:
+                await live.call("touch", {"file": str(tmp_path / "a")})
+                scope.cancel()
+                await anyio.sleep(1)
+        (tmp_path / "a").unlink()
+        async with orchestrator.start("code", id="r") as live:
+            await live.call("touch", {"file": str(tmp_path / "a")})
+        assert not (tmp_path / "a").exists(), "it had ended and ran again"
+
+
+async def test_a_run_that_is_queued_twice_is_queued_once(tmp_path: Path) -> None:
+    dag = Dag("d")
+    dag.call("touch", {"file": str(tmp_path / "a")})
+    async with local(tmp_path) as orchestrator:
+        await orchestrator.enqueue(dag, id="q")
+        await orchestrator.enqueue(dag, id="q")
+        assert len(await orchestrator.recorder.journal.read("q")) == 1
+        [handle] = await orchestrator.adopt()
+        await orchestrator.enqueue(dag, id="q")
+        assert (await handle).state is RunState.SUCCEEDED
+        events = await orchestrator.recorder.journal.read("q")
+        assert [event.kind for event in events].count("run_started") == 1
+
+
+async def test_a_run_that_was_queued_here_can_be_run_here(tmp_path: Path) -> None:
+    dag = Dag("d")
+    dag.call("touch", {"file": str(tmp_path / "a")})
+    async with local(tmp_path) as orchestrator:
+        await orchestrator.enqueue(dag, id="q")
+        assert (await orchestrator.run(dag, id="q")).state is RunState.SUCCEEDED
+        events = await orchestrator.recorder.journal.read("q")
+        assert [event.kind for event in events].count("run_started") == 1
+
+
+async def test_of_two_that_resume_in_one_process_one_does(tmp_path: Path) -> None:
+    dag = Dag("d")
+    dag.call("touch", {"file": str(tmp_path / "a")})
+    async with local(tmp_path) as orchestrator:
+        await orchestrator.enqueue(dag, id="q")
+        ends: list[str] = []
+
+        async def one() -> None:
+            try:
+                ends.append((await orchestrator.resume("q")).state.value)
+            except (Fenced, Conflict) as error:
+                ends.append(type(error).__name__)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(one)
+        assert sorted(ends)[-1] == "succeeded"
+        assert ends.count("succeeded") == 1
+        events = await orchestrator.recorder.journal.read("q")
+        assert [event.kind for event in events].count("intended") == 1
+
+
+async def test_a_run_that_is_cancelled_as_it_begins_stays_cancelled(tmp_path: Path) -> None:
+    dag = Dag("d")
+    dag.call("touch", {"file": str(tmp_path / "a")})
+    async with local(tmp_path) as orchestrator:
+        handle = await orchestrator.submit(dag, id="r")
+        await handle.cancel()
+        with pytest.raises(Conflict, match="was cancelled"):
+            await orchestrator.resume("r")
+
+
+async def test_a_run_of_code_is_left_alone_by_who_serves(tmp_path: Path) -> None:
+    url = f"sqlite://{tmp_path}/journal.db"
+    journal = open_journal(url)
+    await journal.open()
+    journal.put(RunStarted(run="r", name="code"))
+    await journal.close()
+    async with local(tmp_path, journal=url) as orchestrator:
+        assert await orchestrator.adopt() == []
+        assert len(await orchestrator.recorder.journal.read("r")) == 1
+
+
+async def test_serving_looks_beyond_the_runs_that_others_are_at_work_on(tmp_path: Path) -> None:
+    url = f"sqlite://{tmp_path}/journal.db"
+    dag = Dag("d")
+    dag.call("touch", {"file": str(tmp_path / "a")})
+    other = open_journal(url)
+    await other.open()
+    for n in range(3):
+        other.put(RunStarted(run=f"busy{n}", name="d", dag=dag.to_json()))
+    async with local(tmp_path, journal=url) as orchestrator, anyio.create_task_group() as group:
+
+        async def beat() -> None:
+            while True:
+                await other.beat([f"busy{n}" for n in range(3)])
+                await anyio.sleep(0.05)
+
+        group.start_soon(beat)
+        await orchestrator.enqueue(dag, id="q")
+        with anyio.move_on_after(20):
+            group.start_soon(partial(orchestrator.serve, at_once=2, every=0.05))
+            while not await orchestrator.recorder.journal.runs([RunState.SUCCEEDED]):
+                await anyio.sleep(0.05)
+        found = await orchestrator.recorder.journal.runs([RunState.SUCCEEDED])
+        assert [info.run for info in found] == ["q"]
+        group.cancel_scope.cancel()
+    await other.close()
+
+
+@asynccontextmanager
+async def local(root: Path, **options: Any) -> AsyncIterator[Orchestrator]:
+    """An orchestrator with an OpenWhisk of its own."""
+    actions = {"touch": touch, "until": until}
+    patience = Patience(lease=0.5, grace=1.0)
+    async with Orchestrator.local(
+        actions=actions, root=root, patience=patience, **options
+    ) as orchestrator:
+        yield orchestrator
+
+
+def touch(args: dict[str, Any]) -> dict[str, Any]:
+    """Leave a trace."""
+    Path(args["file"]).touch()
+    return {}
+
+
+def until(args: dict[str, Any]) -> dict[str, Any]:
+    """Fail until a file is there."""
+    if not Path(args["marker"]).exists():
+        return {"error": {"code": "NotYet", "message": "not yet", "meta": {}}}
+    return {}

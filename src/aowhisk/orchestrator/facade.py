@@ -277,11 +277,7 @@ class Orchestrator:
     async def serve(self, *, at_once: int = 10, every: float = 1.0) -> None:
         """Take runs, as `adopt` does, whenever fewer than `at_once` are at work here; looks
         every so many seconds, until it is cancelled."""
-        while True:
-            free = at_once - self._runs.working()
-            if free > 0:
-                await self._runs.adopt(free)
-            await anyio.sleep(every)
+        await self._runs.serve(at_once=at_once, every=every)
 
     @asynccontextmanager
     async def start(
@@ -296,8 +292,9 @@ class Orchestrator:
 
         An exception that leaves the block ends the run as failed, cancellation interrupts it. Where
         the run ends under the block, that is raised: Cancelled, Interrupted, JournalError. With the
-        id of an unfinished run of code it goes on: calls that ended are answered from the journal.
-        Raises Conflict.
+        id of an unfinished run of code it goes on: calls that ended are answered from the journal;
+        of a failed one, those that failed are called again. Raises Conflict for a run that is over
+        or of a dag, Fenced while another process is at work on it.
         """
         active = await self._runs.code(name, id=id, labels=labels, concurrency=concurrency)
         execution = active.execution

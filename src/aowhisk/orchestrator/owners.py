@@ -17,9 +17,10 @@ from aowhisk.events import Recorder, RunState
 from aowhisk.events.model import RunStarted
 from aowhisk.replay import History, replay
 
-__all__ = ["ENDED", "Owners"]
+__all__ = ["ENDED", "Owners", "check_code", "check_resumable"]
 
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
+_SURELY = 2.0  # seconds for the first event of a run, whoever stops it
 _log = logging.getLogger("aowhisk")
 
 
@@ -39,6 +40,8 @@ class Owners:
         self._lease = lease
         self._clock = clock
         self._sleep = sleep
+        self._held: set[str] = set()
+        """Runs that this process is at work on, or about to be."""
 
     async def look(self, run: str) -> History | None:
         """What the journal says of a run, None if it does not know it."""
@@ -48,60 +51,113 @@ class Owners:
     async def begin(self, started: RunStarted) -> History | None:
         """Own a run, new or not: None where it begins with this, its history where it goes on or
         has ended. As long as another process is at work on it, this waits."""
-        while True:
-            try:
-                await self._recorder.commit(started)
-            except Fenced:  # somebody has put the first event
-                history = await self.join(started.run)
-                if history is not None:
-                    return history
-            else:
-                await self._journal.beat([started.run])
-                return None
+        if await self._put_first(started):
+            return None
+        return await self._join(started.run)
 
-    async def join(self, run: str) -> History | None:
+    async def begin_alone(self, started: RunStarted) -> History | None:
+        """Own a run of code, new or not. Raises Conflict for one that is over, and Fenced where
+        another process is at work on it."""
+        if await self._put_first(started):
+            return None
+        return await self.take(started.run, check_code)
+
+    async def queue(self, started: RunStarted) -> bool:
+        """Leave a run for whoever serves; False where there is one of this id."""
+        if self._recorder.count(started.run):
+            return False  # we put it there ourselves
+        try:
+            await self._recorder.commit(started)
+        except Fenced:
+            return False
+        return True
+
+    async def take(self, run: str, check: Callable[[str, History], None]) -> History:
+        """The history of a run that is ours from now on. Raises UnknownRun, what `check` raises,
+        and Fenced where another process is at work on it."""
+        while True:
+            history = await self.find(run, check)
+            if await self.seize(run, history):
+                return history
+
+    async def find(self, run: str, check: Callable[[str, History], None]) -> History:
+        """The history of a run that nobody is at work on, as it seems; raises as `take` does."""
+        beats = await self._beats(run)
+        history = await self.look(run)
+        if history is None:
+            raise UnknownRun(
+                f"the journal knows no run {run!r}; runs are listed by "
+                "`python -m aowhisk journal runs`"
+            )
+        check(run, history)
+        if beats is None and history.state is RunState.RUNNING:
+            beats = await self._is_stirring(run, history)
+        if beats:
+            lease = await self._journal.lease(run)
+            who = lease.owner if lease else "another process"
+            raise Fenced(f"run {run} is still owned: {who} is at work on it")
+        return history.without_failures() if history.state is RunState.FAILED else history
+
+    async def seize(self, run: str, history: History) -> bool:
+        """Own a run that has only this history; False where it has gone on."""
+        if run in self._held:
+            return False
+        self._held.add(run)
+        try:
+            await self._journal.take(run, after=history.count)
+            await self._journal.beat([run])
+        except Fenced:
+            self._held.discard(run)
+            return False
+        except BaseException:
+            self._held.discard(run)
+            raise
+        return True
+
+    async def _put_first(self, started: RunStarted) -> bool:
+        """Whether this was the run's first event; if so, the run is ours."""
+        run = started.run
+        if run in self._held or self._recorder.count(run):
+            return False  # we know it
+        self._held.add(run)
+        try:
+            with anyio.move_on_after(_SURELY, shield=True):  # stopped now, it would look begun
+                await self._recorder.commit(started)
+                await self._journal.beat([run])
+            await self._journal.commit(run)
+        except Fenced:  # somebody has put the first event
+            self._held.discard(run)
+            return False
+        except BaseException:
+            self._held.discard(run)
+            raise
+        return True
+
+    async def _join(self, run: str) -> History | None:
         """The history of a run that is ours now, or has ended; None where there is none. Waits
-        while another process is at work on it."""
+        while somebody else is at work on it."""
         while (history := await self.look(run)) is not None:
             if history.state in ENDED:
                 return history
-            if not await self._is_alive(run, history) and await self._take(run, history):
+            if not await self._is_alive(run, history) and await self.seize(run, history):
                 return history
         return None
 
-    async def take(self, run: str) -> History:
-        """The history of a run that is ours from now on. Raises UnknownRun, Conflict for a run that
-        succeeded or was cancelled, Fenced where another process is at work on it."""
-        while True:
-            history = await self.look(run)
-            if history is None:
-                raise UnknownRun(
-                    f"the journal knows no run {run!r}; runs are listed by "
-                    "`python -m aowhisk journal runs`"
-                )
-            check_resumable(run, history)
-            if await self._is_alive(run, history):
-                lease = await self._journal.lease(run)
-                who = lease.owner if lease else "another process"
-                raise Fenced(f"run {run} is still owned: {who} is at work on it")
-            if await self._take(run, history):
-                return history
-
-    async def _take(self, run: str, history: History) -> bool:
-        try:
-            await self._journal.take(run, after=history.count)
-        except Fenced:
-            return False  # it has gone on: look again
-        await self._journal.beat([run])
-        return True
-
     async def _is_alive(self, run: str, history: History) -> bool:
-        """Whether another process is at work on the run: its beat moves while we look."""
-        if history.state in ENDED:
-            return False
+        """Whether somebody is at work on a run that has not ended."""
+        beats = await self._beats(run)
+        if beats is None and history.state is RunState.RUNNING:
+            return await self._is_stirring(run, history)
+        return bool(beats)
+
+    async def _beats(self, run: str) -> bool | None:
+        """Whether the beat of a run moves while we look; None where it has no lease."""
+        if run in self._held:  # in this process
+            await self._sleep(self._lease / 5)
+            return True
         first = await self._journal.lease(run)
         if first is None:
-            return history.state is RunState.RUNNING and await self._is_stirring(run, history)
+            return None
         if first.owner == self._journal.owner:
             return False
         deadline = self._clock() + self._lease
@@ -109,15 +165,15 @@ class Owners:
             await self._sleep(self._lease / 5)
             now = await self._journal.lease(run)
             if now is None:
-                return False
+                return None
             if now != first:
                 return True
         return False
 
     async def _is_stirring(self, run: str, history: History) -> bool:
         """A run without a lease may have begun just now: whether it says so a moment later."""
-        await self._sleep(self._lease / 5)
-        if await self._journal.lease(run) is not None:
+        await self._sleep(self._lease / 2)
+        if run in self._held or await self._journal.lease(run) is not None:
             return True
         return len(await self._journal.read(run)) != history.count
 
@@ -133,8 +189,13 @@ class Owners:
             except JournalError:
                 _log.warning("the leases of %d runs could not be renewed", len(current))
 
+    def lose(self, run: str) -> None:
+        """Another process has the run: it is no longer ours to release."""
+        self._held.discard(run)
+
     async def release(self, run: str) -> None:
         """Let others have the run at once."""
+        self._held.discard(run)
         try:
             await self._journal.release(run)
         except JournalError:
@@ -142,7 +203,23 @@ class Owners:
 
 
 def check_resumable(run: str, history: History) -> None:
-    """Raise Conflict for a run with which nobody can go on."""
+    """Raise Conflict for a run with which `resume` cannot go on."""
+    _check_open(run, history)
+    if history.started.dag is None:
+        raise Conflict(
+            f"run {run} is a run of code; go on with "
+            f"`async with orchestrator.start({history.started.name!r}, id={run!r})`"
+        )
+
+
+def check_code(run: str, history: History) -> None:
+    """Raise Conflict for a run with which `start` cannot go on."""
+    if history.started.dag is not None:
+        raise Conflict(f"run {run!r} exists already, of a dag; give this one another id")
+    _check_open(run, history)
+
+
+def _check_open(run: str, history: History) -> None:
     if history.state is RunState.SUCCEEDED:
         raise Conflict(f"run {run} has succeeded; there is nothing to resume")
     if history.state is RunState.CANCELLED:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 
 import anyio
 from anyio.abc import TaskGroup
 
 from aowhisk.dag import Dag
-from aowhisk.errors import AowhiskError, Conflict, Fenced, GraphError
+from aowhisk.errors import AowhiskError, Conflict, Fenced, GraphError, UnknownRun
 from aowhisk.events import RunState
 from aowhisk.events.model import RunStarted
 from aowhisk.orchestrator.active import (
@@ -20,13 +22,15 @@ from aowhisk.orchestrator.active import (
     positive,
 )
 from aowhisk.orchestrator.ground import Ground
-from aowhisk.orchestrator.owners import ENDED, Owners
+from aowhisk.orchestrator.owners import Owners, check_code, check_resumable
 from aowhisk.replay import History
 from aowhisk.scheduler import Execution
 from aowhisk.scheduler.execution import Acquire
 
-__all__ = ["Runs"]
+__all__ = ["ADOPTABLE", "Runs"]
 
+ADOPTABLE = (RunState.QUEUED, RunState.RUNNING)
+_log = logging.getLogger("aowhisk")
 _REMEMBERED = 1000  # ended runs that can still be joined and looked at
 
 
@@ -39,6 +43,7 @@ class Runs:
         self._lease = lease
         self._runs: dict[str, Active] = {}
         self._group: TaskGroup | None = None
+        self._seizing = 0
         self._owners: Owners
 
     @property
@@ -130,29 +135,22 @@ class Runs:
         await self._ground.ready()
         if id is not None:
             history = await self._owners.look(key)
-            if history is not None and history.started.dag is not None:
-                raise Conflict(f"run {key!r} exists already, of a dag; give this one another id")
-            if history is not None and history.state in ENDED:
-                raise Conflict(
-                    f"run {key!r} has ended ({history.state.value}); give this one another id"
-                )
-        known = self._runs.get(key)
-        if known is not None and not known.execution.done.is_set():
+            if history is not None:
+                check_code(key, history)
+        if self._is_at_work(key):
             raise Conflict(f"run {key!r} exists already; a run of code cannot be joined")
         active = Active(self._execution(key, name, None, labels, concurrency))
-        self._launch(active, self._owners.begin)
+        self._launch(active, self._owners.begin_alone)
         return active
 
     async def resume(self, run: str) -> Active:
         """Go on with a run that was interrupted, lost its process or failed. Raises UnknownRun,
         Conflict and Fenced."""
         self._ground.check_open()
-        known = self._runs.get(run)
-        if known is not None and not known.execution.done.is_set():
+        if self._is_at_work(run):
             raise Fenced(f"run {run} is still owned: this orchestrator is at work on it")
         await self._ground.ready()
-        history = await self._owners.take(run)
-        return await self._go_on(run, history)
+        return self._go_on(run, await self._owners.take(run, check_resumable))
 
     async def enqueue(
         self,
@@ -175,46 +173,79 @@ class Runs:
             concurrency=concurrency or 0,
             queued=True,
         )
-        try:
-            await self._ground.recorder.commit(started)
-        except Fenced:
+        if not await self._owners.queue(started):
             await self._check_journal(key, dag)
         return key
 
-    async def adopt(self, most: int | None = None) -> list[Active]:
-        """Take queued runs, and runs of dags whose owner died; at most so many."""
+    async def adopt(
+        self, states: Collection[RunState] = ADOPTABLE, *, at_once: int | None = None
+    ) -> list[Active]:
+        """Take queued runs, and runs of dags whose owner died, as long as fewer than `at_once` are
+        at work here."""
         self._ground.check_open()
         await self._ground.ready()
-        journal = self._ground.recorder.journal
-        found = await journal.runs([RunState.QUEUED, RunState.RUNNING])
-        taken: list[Active] = []
+        found = await self._ground.recorder.journal.runs(states)
+        others = [info for info in found if not self._is_at_work(info.run)]
+        taken = [
+            await self._adopt(info.run, at_once)
+            for info in others
+            if info.state is RunState.QUEUED and self._has_room(at_once)
+        ]
 
-        async def one(run: str) -> None:
+        async def watch(run: str) -> None:
+            taken.append(await self._adopt(run, at_once))
+
+        with _one_error():
+            async with anyio.create_task_group() as group:
+                for info in others:
+                    if info.state is not RunState.QUEUED:
+                        group.start_soon(watch, info.run)
+        return [active for active in taken if active is not None]
+
+    async def serve(self, *, at_once: int, every: float) -> None:
+        """Adopt, again and again. To see that an owner died takes as long as a lease; the queue
+        does not wait for that."""
+
+        async def again(state: RunState) -> None:
+            while True:
+                if self._has_room(at_once):
+                    await self.adopt([state], at_once=at_once)
+                await anyio.sleep(every)
+
+        with _one_error():
+            async with anyio.create_task_group() as group:
+                for state in ADOPTABLE:
+                    group.start_soon(again, state)
+
+    async def _adopt(self, run: str, at_once: int | None) -> Active | None:
+        """The run, if it could be taken."""
+        try:
+            history = await self._owners.find(run, check_resumable)
+        except (Fenced, Conflict, UnknownRun):  # somebody has it, or it is no run of a dag
+            return None
+        if not self._has_room(at_once):
+            return None
+        self._seizing += 1
+        try:
+            if not await self._owners.seize(run, history):
+                return None
             try:
-                history = await self._owners.take(run)
-                taken.append(await self._go_on(run, history))
-            except (Fenced, Conflict):
-                return  # somebody else has it
+                return self._go_on(run, history)
+            except GraphError as error:  # it must not keep us from all others
+                _log.error("run %s cannot be gone on with: %s", run, error)
+                return None
+        finally:
+            self._seizing -= 1
 
-        async with anyio.create_task_group() as group:
-            for info in found[:most]:
-                if info.run not in self._runs:
-                    group.start_soon(one, info.run)
-        return taken
+    def _has_room(self, at_once: int | None) -> bool:
+        working = sum(self._is_at_work(run) for run in self._runs)
+        return at_once is None or working + self._seizing < at_once
 
-    def working(self) -> int:
-        """How many runs are at work here."""
-        return sum(not active.execution.done.is_set() for active in self._runs.values())
+    def _is_at_work(self, run: str) -> bool:
+        known = self._runs.get(run)
+        return known is not None and not known.execution.done.is_set()
 
-    async def _go_on(self, run: str, history: History) -> Active:
-        if history.started.dag is None:
-            await self._owners.release(run)
-            raise Conflict(
-                f"run {run} is a run of code; go on with "
-                f"`async with orchestrator.start({history.started.name!r}, id={run!r})`"
-            )
-        if history.state is RunState.FAILED:
-            history = history.without_failures()
+    def _go_on(self, run: str, history: History) -> Active:
         started = history.started
         execution = Execution(
             run,
@@ -268,7 +299,11 @@ class Runs:
         await self._let_go(execution)
 
     async def _let_go(self, execution: Execution) -> None:
-        if execution.is_ours:
+        if not execution.is_ours:
+            return
+        if isinstance(execution.crash, Fenced):
+            self._owners.lose(execution.id)
+        else:
             await self._owners.release(execution.id)
 
     def _ours(self) -> Collection[str]:
@@ -277,6 +312,18 @@ class Runs:
             for id, active in self._runs.items()
             if active.execution.is_ours and not active.execution.done.is_set()
         ]
+
+
+@contextmanager
+def _one_error() -> Iterator[None]:
+    """The first error of a task group by itself."""
+    try:
+        yield
+    except ExceptionGroup as errors:
+        first: Exception = errors
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None
 
 
 def _check(dag: Dag) -> None:
