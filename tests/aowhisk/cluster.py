@@ -1,4 +1,4 @@
-"""A local OpenWhisk in a process of its own, and orchestrators in others, for the tests that kill."""
+"""A local OpenWhisk in a process of its own, and orchestrators in others, to be killed."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from cluster import HERE, Cluster
 
 from aowhisk.local import GUEST
 
+
 def sweep(cluster: Cluster, journal: str, run: str, rng: random.Random, kills: int) -> int:
     """Start the child again and again; kill it up to so many times; how often it was killed."""
     command = [sys.executable, str(HERE / "sweep.py"), cluster.url, GUEST, journal, cluster.store]
