@@ -463,3 +463,14 @@ async def test_people_can_ask_with_plain_sql(tmp_path: Path) -> None:
 
 def test_memory_is_a_journal_as_well() -> None:
     assert isinstance(open_journal("memory:"), MemoryJournal)
+
+
+async def test_a_number_that_json_has_no_word_for_does_not_stop_the_journal(
+    journal: Journal,
+) -> None:
+    odd = {"n": [float("nan"), {"x": float("inf")}, 1.5]}
+    journal.put(RunStarted(run="r", name="n"))
+    journal.put(Ended(**CALL, attempt="t", action="a", result=odd))
+    with anyio.fail_after(10):
+        await journal.commit()
+    assert [event.kind for event in await journal.read("r")] == ["run_started", "ended"]

@@ -184,7 +184,7 @@ def _file(url: str) -> Path:
     journal = open_journal(url)
     if not isinstance(journal, SqliteJournal):
         raise ConfigError(f"{url!r} is no file; prune works on sqlite:///path")
-    return journal._path
+    return journal.path
 
 
 def _ago(age: str) -> datetime:

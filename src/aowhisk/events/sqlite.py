@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import anyio
 
 from aowhisk.errors import ConfigError, JournalError
-from aowhisk.events.codec import from_json, to_json
+from aowhisk.events.codec import dumps, from_json, to_json
 from aowhisk.events.model import (
     Ended,
     Event,
@@ -79,6 +79,11 @@ class SqliteJournal:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="aowhisk-journal")
         self._writer = Writer(str(self._path), _row, self._store)
         self._connection: sqlite3.Connection | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self._path
 
     def __repr__(self) -> str:
         return f"SqliteJournal({str(self._path)!r})"
@@ -287,7 +292,7 @@ def _row(event: Event, hold: Hold, seq: int, declared: tuple[str, ...]) -> _Row:
         kind=event.kind,
         call=getattr(event, "call", None),
         attempt=getattr(event, "attempt", None),
-        body=json.dumps(to_json(event), separators=(",", ":")),
+        body=dumps(to_json(event)),
         objects=_objects(event, declared) if isinstance(event, Ended) else (),
         updates=_updates(event),
     )

@@ -42,7 +42,7 @@ class History:
             yield cls(MemorySource(journal))
         elif isinstance(journal, SqliteJournal):
             before = None if isinstance(where, str) else journal.commit
-            async with SqliteSource.open(journal._path, before=before) as source:
+            async with SqliteSource.open(journal.path, before=before) as source:
                 yield cls(source)
         else:
             raise ConfigError(f"history reads memory: and sqlite: journals, not {journal!r}")
