@@ -55,8 +55,10 @@ types: $(VENV)/.ready
 layers: $(VENV)/.ready
 	$(BIN)/lint-imports --no-cache
 
-bench: $(VENV)/.ready  ## calls a second beside a bare loop, memory of up- and downloads
+bench: $(VENV)/.ready  ## calls a second beside a bare loop, journal, history, memory of transfers
 	$(RUN) bench/overhead.py
+	$(RUN) bench/journal.py
+	$(RUN) bench/history.py
 	$(RUN) bench/store_memory.py
 
 serve: $(VENV)/.ready  ## a local OpenWhisk on port 3233
