@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import random
-import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
-from pathlib import Path
+from collections.abc import Sequence
 
+import anyio
 import pytest
 from cluster import HERE, Cluster
 
+from aowhisk.events import Event, RunState, open_journal
+from aowhisk.events.model import Cause, Ended, Intended, state_of
 from aowhisk.local import GUEST
 
 
@@ -36,47 +37,52 @@ def sweep(cluster: Cluster, journal: str, run: str, rng: random.Random, kills: i
             return killed
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_a_run_that_is_killed_again_and_again_ends_right(cluster: Cluster, seed: int) -> None:
+def kill_often(cluster: Cluster, journal: str, seed: int, kills: int) -> None:
+    """Kill runs, one after the other, until so many kills were made; check what came of it."""
     rng = random.Random(seed)
-    path = cluster.root / "journal.db"
     started = time.monotonic()
-    killed = sum(sweep(cluster, f"sqlite://{path}", f"r{n}", rng, 5) for n in range(3))
-    assert killed > 3, "hardly anything was killed"
-    report(path, killed, time.monotonic() - started)
+    killed = runs = 0
+    while killed < kills:
+        killed += sweep(cluster, journal, f"r{runs}", rng, min(5, kills - killed))
+        runs += 1
+    report(journal, runs, killed, time.monotonic() - started)
 
 
-@pytest.mark.slow
-def test_two_hundred_kills(cluster: Cluster) -> None:
-    rng = random.Random(7)
-    path = cluster.root / "journal.db"
-    started = time.monotonic()
-    killed, n = 0, 0
-    while killed < 200:
-        killed += sweep(cluster, f"sqlite://{path}", f"r{n}", rng, 5)
-        n += 1
-    report(path, killed, time.monotonic() - started)
+@pytest.mark.parametrize("kills", [12, pytest.param(200, marks=pytest.mark.slow)])
+def test_a_run_that_is_killed_again_and_again_ends_right(cluster: Cluster, kills: int) -> None:
+    kill_often(cluster, cluster.sqlite, 7, kills)
 
 
-def report(path: Path, killed: int, seconds: float) -> None:
+@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.slow)])
+def test_so_does_one_whose_journal_is_in_mongodb(
+    cluster: Cluster, mongo_url: str, kills: int
+) -> None:
+    kill_often(cluster, mongo_url, 8, kills)
+
+
+def report(journal: str, runs: int, killed: int, seconds: float) -> None:
     """Check the journal: nothing that had ended ran again; say how much was sent twice, and why."""
-    connection = sqlite3.connect(path)
-    rows = connection.execute("SELECT run, kind, call, body FROM events ORDER BY run, seq")
-    ended: set[tuple[str, str]] = set()
     causes: Counter[str] = Counter()
-    runs: set[str] = set()
-    for run, kind, call, text in rows:
-        body = json.loads(text)
-        runs.add(run)
-        if kind == "intended":
-            causes[body.get("cause", "first")] += 1
-            is_repair = body.get("cause") == "recovery"
-            assert is_repair or (run, call) not in ended, f"{call} of {run} had ended and ran again"
-        if kind == "ended" and body.get("final", True) and "error" not in body:
-            ended.add((run, call))
-    for run in runs:
-        assert len({call for r, call in ended if r == run}) == 60
-    states = dict(connection.execute("SELECT state, count(*) FROM runs GROUP BY state"))
-    assert states == {"succeeded": len(runs)}
-    connection.close()
-    print(f"{killed} kills of {len(runs)} runs in {seconds:.0f} s; attempts: {dict(causes)}")
+    for n in range(runs):
+        events = anyio.run(read, journal, f"r{n}")
+        ended: set[str] = set()
+        for event in events:
+            if isinstance(event, Intended):
+                causes[event.cause.value] += 1
+                is_repair = event.cause is Cause.RECOVERY
+                assert is_repair or event.call not in ended, f"{event.call} of r{n} ran again"
+            if isinstance(event, Ended) and event.final and event.error is None:
+                ended.add(event.call)
+        assert len(ended) == 60
+        assert state_of(events)[0] is RunState.SUCCEEDED
+    print(f"{killed} kills of {runs} runs in {seconds:.0f} s; attempts: {dict(causes)}")
+
+
+async def read(journal: str, run: str) -> Sequence[Event]:
+    """The events of a run."""
+    opened = open_journal(journal)
+    await opened.open()
+    try:
+        return await opened.read(run)
+    finally:
+        await opened.close()

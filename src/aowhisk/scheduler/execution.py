@@ -99,6 +99,7 @@ class Execution:
         self._wish: RunState | None = None
         self.is_ours = False
         """Whether this process owns the run: only then it may say anything of it."""
+        self._has_ended = False
         self._started = self._ended = 0.0
         self._metered: Mapping[str, int] = {}
         self.calls: DagRun | LiveRun = self._calls(dag)
@@ -209,6 +210,14 @@ class Execution:
             self.calls.begin(self.engine)
             self.begun.set()
             await self.engine.serve()
+            await self._end()
+
+    async def _end(self) -> None:
+        """Say that the run ended by itself, and wait for the journal as long as that takes."""
+        self.state = self._verdict()
+        self._has_ended = True
+        self._tell_requests()
+        await self._parts.recorder.commit(events.RunEnded(run=self.id, state=self.state))
 
     def interrupt(self) -> None:
         """Stop sending; what is in flight is left to the cluster, the run can be resumed."""
@@ -238,7 +247,8 @@ class Execution:
 
     async def _close(self) -> None:
         """Say the last word, within the grace time, unless it is the journal that failed."""
-        self.state = self._verdict() if self._wish is None else self._wish
+        if self._wish is not None and (self.crash is not None or not self._has_ended):
+            self.state = self._wish
         if isinstance(self.crash, JournalError | Fenced) or not self.is_ours:
             return
         try:
@@ -259,24 +269,29 @@ class Execution:
     def _meter(self) -> Mapping[str, int]:
         return {} if self._parts.meter is None else self._parts.meter()
 
-    async def _last_words(self) -> None:
-        recorder, attempts = self._parts.recorder, tuple(self.engine.in_flight)
+    def _tell_requests(self) -> None:
         spent = {name: n - self._metered.get(name, 0) for name, n in self._meter().items()}
         if spent:
-            recorder.record(events.Requests(run=self.id, **spent))
+            self._parts.recorder.record(events.Requests(run=self.id, **spent))
+
+    async def _last_words(self) -> None:
+        recorder, attempts = self._parts.recorder, tuple(self.engine.in_flight)
+        if self._has_ended:  # it was said
+            await recorder.journal.commit(self.id)
+            return
+        self._tell_requests()
         if self.state is RunState.INTERRUPTED:
             await recorder.commit(events.RunInterrupted(run=self.id, in_flight=attempts))
             return
-        if self._wish is not None:
-            for job in self.engine.open_jobs:
-                recorder.record(
-                    events.CallAbandoned(
-                        run=self.id,
-                        of=job.ref.run,
-                        call=job.ref.call,
-                        reason=f"the run was {self.state.value}",
-                    )
+        for job in self.engine.open_jobs:
+            recorder.record(
+                events.CallAbandoned(
+                    run=self.id,
+                    of=job.ref.run,
+                    call=job.ref.call,
+                    reason=f"the run was {self.state.value}",
                 )
+            )
         await recorder.commit(events.RunEnded(run=self.id, state=self.state))
 
     def _verdict(self) -> RunState:
