@@ -19,7 +19,7 @@ from aowhisk import Conflict, Orchestrator, Patience, RetryPolicy, RunFailed
 from aowhisk.dag import Dag, item
 from aowhisk.errors import Fenced
 from aowhisk.events import Event, MemoryJournal, RunState, open_journal
-from aowhisk.events.model import Ended, Intended, RunStarted
+from aowhisk.events.model import Ended, Expanded, Intended, RunEnded, RunStarted, Throttled
 from aowhisk.invoker import Attempt
 from aowhisk.models import Succeeded
 from aowhisk.recovery import RecoveryPolicy
@@ -269,6 +269,48 @@ async def test_serving_looks_beyond_the_runs_that_others_are_at_work_on(tmp_path
         found = await orchestrator.recorder.journal.runs([RunState.SUCCEEDED])
         assert [info.run for info in found] == ["q"]
         group.cancel_scope.cancel()
+    await other.close()
+
+
+async def test_a_handle_shows_the_events_of_the_processes_before(tmp_path: Path) -> None:
+    url = f"sqlite://{tmp_path}/journal.db"
+    dag = Dag("d")
+    dag.map("touch", {"file": str(tmp_path / "a"), "n": item}, over=[1, 2, 3])
+    other = open_journal(url)
+    await other.open()
+    other.put(RunStarted(run="r", name="d", dag=dag.to_json()))
+    other.put(Expanded(run="r", node="touch", items=(1, 2, 3)))
+    await other.close()
+    async with local(tmp_path, journal=url) as orchestrator:
+        [handle] = await orchestrator.adopt()
+        seen = [event.kind async for event in handle.events()]
+        assert seen == [e.kind for e in await orchestrator.recorder.journal.read("r")]
+    assert seen[:3] == ["run_started", "expanded", "taken"]
+    assert seen[-1] == "run_ended"
+
+
+async def test_a_handle_of_a_run_that_is_joined_shows_all_its_events(tmp_path: Path) -> None:
+    url = f"sqlite://{tmp_path}/journal.db"
+    dag = Dag("d")
+    dag.call("touch", {"file": str(tmp_path / "a")})
+    other = open_journal(url)
+    await other.open()
+    other.put(RunStarted(run="r", name="d", dag=dag.to_json()))
+    await other.beat(["r"])
+    async with local(tmp_path, journal=url) as orchestrator:
+        handle = await orchestrator.submit(dag, id="r")
+        seen: list[str] = []
+
+        async def follow() -> None:
+            seen.extend([event.kind async for event in handle.events()])
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(follow)
+            await anyio.sleep(0.05)
+            other.put(Throttled(run="r", seconds=1, text="of the other"))
+            other.put(RunEnded(run="r", state=RunState.SUCCEEDED))
+            await other.commit()
+        assert seen == ["run_started", "throttled", "run_ended"]
     await other.close()
 
 

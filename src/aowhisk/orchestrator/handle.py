@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Sequence
 
 import anyio
 
@@ -79,17 +79,17 @@ class Ending:
 
 
 class _Follower:
-    """A sink that hands over one run's events, the earlier ones from the journal."""
+    """A sink that hands over one run's events; those of earlier times and of other processes come
+    from the journal."""
 
     def __init__(self, execution: Execution, recorder: Recorder) -> None:
         self._execution = execution
         self._recorder = recorder
         self._new: list[Event] = []
         self._wake = anyio.Event()
-        self._known = 0
+        self._shown = 0
 
     async def __aenter__(self) -> _Follower:
-        self._known = self._recorder.count(self._execution.id)
         self._recorder.add(self)
         return self
 
@@ -103,24 +103,39 @@ class _Follower:
             self._wake.set()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        try:
-            await self._recorder.journal.commit()
-        except AowhiskError:
-            return
-        for event in (await self._recorder.journal.read(self._execution.id))[: self._known]:
-            yield event
+        is_whole = False  # whether from now on we are told everything
         while True:
+            if not is_whole:
+                is_whole = self._execution.is_ours or self._execution.done.is_set()
+                try:
+                    missed = await self._missed()
+                except AowhiskError:
+                    return
+                for event in missed:
+                    yield event
             batch, self._new = self._new, []
             for event in batch:
                 yield event
             if self._new:
                 continue
             if self._execution.done.is_set():
-                return
+                if is_whole:
+                    return
+                continue
             self._wake = anyio.Event()
             async with anyio.create_task_group() as group:
                 group.start_soon(self._until, self._execution.done, group.cancel_scope)
                 group.start_soon(self._until, self._wake, group.cancel_scope)
+
+    async def _missed(self) -> Sequence[Event]:
+        """What the journal has beyond what was handed over; of that, nothing comes twice."""
+        stored = await self._recorder.journal.read(self._execution.id)
+        ours = [(event.kind, event.at) for event in self._new]
+        theirs = [(event.kind, event.at) for event in stored]
+        both = next(n for n in range(len(ours), -1, -1) if theirs[len(theirs) - n :] == ours[:n])
+        self._new = self._new[both:]
+        missed, self._shown = stored[self._shown :], len(stored)
+        return missed
 
     async def _until(self, event: anyio.Event, scope: anyio.CancelScope) -> None:
         await event.wait()
