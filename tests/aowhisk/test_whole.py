@@ -395,3 +395,24 @@ async def test_a_run_says_what_it_has_cost_in_requests_and_time(opened: Opener) 
         assert len(telemetry.attempts) == 3
         with pytest.raises(UnknownRun):
             await orchestrator.telemetry("never")
+
+
+async def test_what_ran_in_an_openwhisk_of_our_own_is_sent_again_at_once_by_the_next_one(
+    opened: Opener,
+) -> None:
+    dag = Dag("long")
+    dag.call("nap", {"seconds": 2, "n": 1})
+    dag.call("plain", {"n": 2})
+    async with opened("nap", "plain") as orchestrator:
+        handle = await orchestrator.submit(dag, id="r")
+        async for event in handle.events():
+            if event.kind == "ended":
+                break
+    with pytest.raises(Interrupted):
+        await handle
+    async with opened("nap", "plain") as orchestrator:
+        with anyio.fail_after(20):
+            run = await orchestrator.resume("r")
+        assert run["nap"].result == {"n": 1}
+        assert run["plain"].result == {"n": 2}
+        assert orchestrator.server.counts == {"nap": 1}

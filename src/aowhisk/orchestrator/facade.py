@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -169,11 +170,13 @@ class Orchestrator:
         if self._runs.is_open:
             raise AowhiskError("the orchestrator is open already")
         async with AsyncExitStack() as stack:
+            born = 0.0
             if self._server is not None:
+                born = time.time()
                 await stack.enter_async_context(self._server)
                 for deploy in self._deploys:
                     await deploy(self._server)
-            await self._ground.open(stack)
+            await self._ground.open(stack, born=born)
             self._runs.open(await stack.enter_async_context(anyio.create_task_group()))
             self._stack = stack.pop_all()
         return self

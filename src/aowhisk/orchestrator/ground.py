@@ -60,8 +60,9 @@ class Ground:
         """Ask for the namespace's limits; also the first word with OpenWhisk, so that a wrong key
         or host is said before anything else."""
 
-    async def open(self, stack: AsyncExitStack) -> None:
-        """Open client, store and journal; raises ConfigError."""
+    async def open(self, stack: AsyncExitStack, *, born: float = 0.0) -> None:
+        """Open client, store and journal; raises ConfigError. `born` is when an OpenWhisk of our
+        own began."""
         given = self._given
         self.ready = Once(self._learn_limits)
         journal = open_journal(given.journal or "memory:")
@@ -78,7 +79,7 @@ class Ground:
         self.store = store
         self._catalog = Catalog(given.client)
         self._gate = Gate(Pacer())
-        self.parts = self._build()
+        self.parts = self._build(born)
         self.is_open = True
         stack.callback(self._close)
 
@@ -90,7 +91,7 @@ class Ground:
         if not self.is_open:
             raise AowhiskError("the orchestrator is not open; use it inside `async with`")
 
-    def _build(self) -> Parts:
+    def _build(self, born: float) -> Parts:
         given, gate, poller = self._given, self._gate, Poller(self._given.client)
         prober = None if self.store is None else Prober(self.store)
         invoker = Invoker(
@@ -101,6 +102,7 @@ class Ground:
             poller=poller,
             gate=self._gate,
             patience=given.patience,
+            born=born,
         )
         return Parts(
             invoker=invoker,
