@@ -121,7 +121,8 @@ def running_cluster(root: Path) -> Iterator[Cluster]:
 
 
 class Child:
-    """An orchestrator in a process of its own (sharing.py), which does what it is asked to."""
+    """An orchestrator in a process of its own (sharing.py), which does what it is asked to, as soon
+    as it is ready."""
 
     def __init__(self, cluster: Cluster, journal: str, *, lease: float = 0.5) -> None:
         command = [sys.executable, str(HERE / "sharing.py")]
@@ -132,7 +133,6 @@ class Child:
         self._answers: dict[str, dict[str, Any]] = {}
         self._watchdog = threading.Timer(300, self.process.kill)
         self._watchdog.start()
-        self.answer("ready")
 
     def __enter__(self) -> Self:
         return self
@@ -162,6 +162,10 @@ class Child:
             found = json.loads(line)
             self._answers[found["name"]] = found
         return self._answers.pop(name)
+
+    def wait(self) -> None:
+        """Return when it is ready."""
+        self.answer("ready")
 
     def do(self, do: str, **facts: object) -> dict[str, Any]:
         """Ask and wait."""

@@ -41,7 +41,7 @@ def counted(
 
 
 async def code(orchestrator: Orchestrator, run: str, ledger: str, calls: list[int]) -> str:
-    """A run that decides as it goes: one call after the other, and a long one at its end."""
+    """A run that decides as it goes: one call after the other."""
     async with orchestrator.start("code", id=run) as live:
         for call, n in enumerate(calls):
             params = {"ledger": ledger, "seconds": 0, "n": n}

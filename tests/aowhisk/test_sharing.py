@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -99,6 +100,8 @@ def test_of_two_processes_that_resume_a_run_at_once_one_finishes_it(
 ) -> None:
     runs = killed_runs(cluster, cluster.sqlite, times)
     with Child(cluster, cluster.sqlite) as one, Child(cluster, cluster.sqlite) as two:
+        one.wait()
+        two.wait()
         for run in runs:
             asked = [(child, child.ask("resume", id=run)) for child in (one, two)]
             ends = [child.answer(name) for child, name in asked]
@@ -108,6 +111,23 @@ def test_of_two_processes_that_resume_a_run_at_once_one_finishes_it(
             assert lost["error"] in ("Fenced", "Conflict"), ends
     for run in runs:
         check_sent(cluster, cluster.sqlite, run)
+
+
+def test_a_process_that_wakes_up_after_its_run_was_taken_sends_nothing_more(
+    cluster: Cluster,
+) -> None:
+    with Child(cluster, cluster.sqlite) as one, Child(cluster, cluster.sqlite) as two:
+        asleep = one.ask("run", id="r", concurrency=2)
+        wait_for_sent(cluster, "r", 3)
+        two.wait()
+        one.process.send_signal(signal.SIGSTOP)
+        try:
+            assert two.do("resume", id="r")["text"] == RESULT
+        finally:
+            one.process.send_signal(signal.SIGCONT)
+        assert one.answer(asleep)["error"] == "Fenced"
+        assert two.do("resume", id="r")["error"] == "Conflict"
+    check_sent(cluster, cluster.sqlite, "r")
 
 
 def test_fifty_callers_in_five_processes_have_one_run(cluster: Cluster, journal: str) -> None:
@@ -143,7 +163,7 @@ def test_queued_runs_end_right_while_those_who_serve_are_killed(
         until = time.monotonic() + 120
         while len(runs_of(journal, RunState.SUCCEEDED)) < count:
             assert time.monotonic() < until, runs_of(journal)
-            time.sleep(0.8)  # noqa: TID251 -- how long a process lives
+            time.sleep(1)  # noqa: TID251 -- how long a process lives
             serving.pop(rng.randrange(len(serving))).kill()
             kills += 1
             serve()
@@ -152,11 +172,12 @@ def test_queued_runs_end_right_while_those_who_serve_are_killed(
             child.kill()
     again = sum(check_sent(cluster, journal, run) for run in runs)
     print(f"{count} runs, {kills} kills, {again} calls sent again of {count * CALLS}")
-    assert kills >= 2
+    assert kills
 
 
 def test_what_cannot_be_resumed_is_said(cluster: Cluster) -> None:
     with Child(cluster, cluster.sqlite) as one, Child(cluster, cluster.sqlite) as two:
+        two.wait()
         assert one.do("resume", id="x")["error"] == "UnknownRun"
         one.do("run", id="good", seconds=0)
         ended = two.do("resume", id="good")
@@ -216,13 +237,10 @@ def test_a_run_of_code_goes_on_by_start(cluster: Cluster) -> None:
         assert len(events_of(cluster.sqlite, "r")) == count, "it was left alone"
         other = two.do("code", id="r", calls=[7, 8])
         assert other["error"] == "GraphError"
-        assert "params.n" in other["text"] or "n was 0 and is 7" in other["text"]
-        sent = cluster.sent("r")
-        again = two.do("code", id="r", calls=list(range(5)))
-        assert again == {**again, "error": None, "text": "ended"}
-    assert cluster.sent("r")[:2] == sent[:2]
-    assert Counter(call for _, call, _ in cluster.sent("r"))["c0"] == 1
-    assert len(cluster.sent("r")) == 5
+        assert "n was 0 and is 7" in other["text"]
+        assert two.do("code", id="r", calls=list(range(60)))["text"] == "ended"
+    sent = Counter(call for _, call, _ in cluster.sent("r"))
+    assert sent == Counter(f"c{n}" for n in range(60))
 
 
 def test_a_dag_that_changed_is_refused_with_the_difference(cluster: Cluster) -> None:
@@ -242,11 +260,10 @@ def test_calls_in_doubt_that_are_not_idempotent_are_never_sent_twice(
     for kill in range(3):
         with Child(cluster, cluster.sqlite) as child:
             before = len(cluster.sent())
-            name = child.ask("resume" if kill else "run", id="r", **({} if kill else facts))
+            child.ask("resume" if kill else "run", id="r", **({} if kill else facts))
             until = time.monotonic() + 3
             while len(cluster.sent()) == before and time.monotonic() < until:
                 time.sleep(0.01)  # noqa: TID251 -- another process
-            del name
     with Child(cluster, cluster.sqlite) as child:
         end = child.do("resume", id="r")
         if not protocol:

@@ -83,6 +83,8 @@ class Owners:
     async def find(self, run: str, check: Callable[[str, History], None]) -> History:
         """The history of a run that nobody is at work on, as it seems; raises as `take` does."""
         beats = await self._beats(run)
+        if beats:
+            raise await self._fenced(run)
         history = await self.look(run)
         if history is None:
             raise UnknownRun(
@@ -90,13 +92,15 @@ class Owners:
                 "`python -m aowhisk journal runs`"
             )
         check(run, history)
-        if beats is None and history.state is RunState.RUNNING:
-            beats = await self._is_stirring(run, history)
-        if beats:
-            lease = await self._journal.lease(run)
-            who = lease.owner if lease else "another process"
-            raise Fenced(f"run {run} is still owned: {who} is at work on it")
+        is_new = beats is None and history.state is RunState.RUNNING
+        if is_new and await self._is_stirring(run, history):
+            raise await self._fenced(run)
         return history.without_failures() if history.state is RunState.FAILED else history
+
+    async def _fenced(self, run: str) -> Fenced:
+        lease = await self._journal.lease(run)
+        who = lease.owner if lease else "another process"
+        return Fenced(f"run {run} is still owned: {who} is at work on it")
 
     async def seize(self, run: str, history: History) -> bool:
         """Own a run that has only this history; False where it has gone on."""

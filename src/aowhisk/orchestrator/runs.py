@@ -150,7 +150,12 @@ class Runs:
         if self._is_at_work(run):
             raise Fenced(f"run {run} is still owned: this orchestrator is at work on it")
         await self._ground.ready()
-        return self._go_on(run, await self._owners.take(run, check_resumable))
+        history = await self._owners.take(run, check_resumable)
+        try:
+            return self._go_on(run, history)
+        except AowhiskError:
+            await self._owners.release(run)
+            raise
 
     async def enqueue(
         self,
