@@ -13,7 +13,7 @@ from world import Info, World, chain
 from aowhisk.dag import Dag, item
 from aowhisk.errors import Cancelled, Interrupted, JournalError
 from aowhisk.events import Event, MemoryJournal, Recorder, RunState
-from aowhisk.invoker import Attempt
+from aowhisk.invoker import Attempt, AttemptEnd
 from aowhisk.scheduler import Execution, LiveRun, Parts
 
 
@@ -185,6 +185,14 @@ async def test_a_writer_that_nobody_waits_for_any_more_is_joined_and_not_sent_ag
     make.call("step", {"writes": ["b/x"]}, id="make")
     await world.run(make, parts=parts, id="r0")
     world.lose("b/x")
+    send, slow, begun = world.attempt, anyio.Event(), []
+
+    async def slowly(attempt: Attempt) -> AttemptEnd:
+        begun.append(attempt)
+        await slow.wait()
+        return await send(attempt)
+
+    world.attempt = slowly  # type: ignore[method-assign]
     execution = of(parts, None)
     live = execution.calls
     assert isinstance(live, LiveRun)
@@ -194,15 +202,24 @@ async def test_a_writer_that_nobody_waits_for_any_more_is_joined_and_not_sent_ag
         with anyio.CancelScope() as impatient:
 
             async def leave() -> None:
-                await until(lambda: world.runs["make"] == 2)
+                await until(lambda: bool(begun))
                 impatient.cancel()
 
             group.start_soon(leave)
             await live.restore(["b/x"])
         assert impatient.cancelled_caught
+
+        async def end() -> None:
+            heads = world.heads["b/x"]
+            await until(lambda: world.heads["b/x"] > heads)
+            for _ in range(20):
+                await anyio.lowlevel.checkpoint()
+            slow.set()
+
+        group.start_soon(end)
         await live.restore(["b/x"])
         execution.engine.stop()
-    assert world.runs["make"] == 2
+    assert len(begun) == 1
     assert not parts.flights.refs
 
 
