@@ -93,6 +93,24 @@ def test_an_error_comes_back_as_one_of_its_class() -> None:
     assert history.without_failures().outcomes == {}
 
 
+def test_a_failed_run_that_was_taken_has_its_failures_before_it_again() -> None:
+    failure = ended("t", error="x", error_class="DeveloperError")
+    ending = RunEnded(run="r", state=RunState.FAILED)
+    taken = Taken(run="r", owner="o")
+    assert replay([STARTED, intended("t"), failure, ending]).state is RunState.FAILED
+    history = replay([STARTED, intended("t"), failure, ending, taken])
+    assert history.state is RunState.RUNNING
+    assert history.outcomes == {}
+
+
+@pytest.mark.parametrize("name", ["Lost", "TimedOut"])
+def test_a_call_that_may_have_been_sent_and_must_not_be_sent_twice_stays_failed(name: str) -> None:
+    doubt = ended("t", error="?", error_class=name, activation=None)
+    for idempotent in (True, False):
+        history = replay([STARTED, intended("t", idempotent=idempotent), doubt])
+        assert ("c" in history.without_failures().outcomes) is not idempotent
+
+
 @pytest.mark.parametrize(
     ("last", "state"),
     [
