@@ -523,3 +523,10 @@ def test_there_is_no_difference_only_between_equals(a: Any, b: Any) -> None:
     assert difference(a, a) == ""
     if a != b:
         assert difference(a, b)
+
+
+def test_nothing_can_be_decided_by_a_reference() -> None:
+    node = Dag("d").call("a")
+    with pytest.raises(GraphError, match="nothing can be decided by it here"):
+        if node["field"]:
+            pass

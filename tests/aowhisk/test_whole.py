@@ -416,3 +416,42 @@ async def test_what_ran_in_an_openwhisk_of_our_own_is_sent_again_at_once_by_the_
         assert run["nap"].result == {"n": 1}
         assert run["plain"].result == {"n": 2}
         assert orchestrator.server.counts == {"nap": 1}
+
+
+async def test_an_action_that_does_not_start_says_why_in_the_error(opened: Opener) -> None:
+    dag = Dag("broken")
+    dag.call("broken", {}, retry=RetryPolicy(retries=0))
+    async with opened("plain") as orchestrator:
+        await orchestrator.client.actions.put("broken", "import nosuchmodule\n")
+        with pytest.raises(RunFailed, match="No module named 'nosuchmodule'"):
+            await orchestrator.run(dag)
+
+
+async def test_a_run_that_goes_on_shows_what_has_ended_and_no_more(opened: Opener) -> None:
+    dag = Dag("going")
+    dag.call("nap", {"seconds": 1.0, "n": 1})
+    dag.call("plain", {"n": 2})
+    async with opened("nap", "plain") as orchestrator:
+        handle = await orchestrator.submit(dag, id="r")
+        async for event in handle.events():
+            if event.kind == "ended":
+                break
+        assert list(handle.run.outcomes) == ["plain"]
+        run = await handle
+        assert list(run.outcomes) == ["nap", "plain"]
+        with pytest.raises(KeyError, match="there are: nap, plain"):
+            run["nix"]
+
+
+async def test_what_is_no_dag_no_client_or_no_store_is_said_at_once(
+    opened: Opener, tmp_path: Path
+) -> None:
+    async with opened("plain") as orchestrator:
+        with pytest.raises(GraphError, match="takes a Dag, not str"):
+            await orchestrator.run("x")  # type: ignore[arg-type]
+        with pytest.raises(GraphError, match="takes a Dag, not Dag"):
+            await orchestrator.run(Dag)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="must be a Client"):
+        Orchestrator("http://localhost")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="memory of its own"):
+        Orchestrator.local(actions={"plain": ALL["plain"]}, root=tmp_path, store="memory://x")

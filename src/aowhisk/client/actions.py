@@ -150,7 +150,11 @@ class Actions:
 
 
 def _missing(name: Name, namespace: str) -> str:
-    return f"not found in namespace '{name.namespace or namespace}'; deploy it with aowhisk deploy"
+    where = name.namespace or namespace
+    return (
+        f"not found in namespace '{where}'; deploy it first (for Orchestrator.local: declare it in "
+        "the manifest, or in actions=)"
+    )
 
 
 def _wait(timeout: float | None) -> int:

@@ -37,6 +37,12 @@ class Deferred:
         """The reference that stands for it in a template."""
         raise NotImplementedError
 
+    def __bool__(self) -> bool:
+        raise GraphError(
+            f"{self!r} is known only when the run is there, so nothing can be decided by it here; "
+            "decide in the action, or call from code: orchestrator.start"
+        )
+
     def __format__(self, spec: str) -> str:
         raise GraphError(
             f"{self!r} is known only when the run is there, so it cannot be part of a text here; "

@@ -15,6 +15,7 @@ import anyio
 from aowhisk.client import Client
 from aowhisk.errors import (
     AowhiskError,
+    DeveloperError,
     Lost,
     OpenWhiskError,
     ServerFault,
@@ -34,6 +35,7 @@ from object_store import StoreError
 
 __all__ = ["Attempt", "AttemptEnd", "Catalog", "Gate", "Invoker", "Patience", "Protocol", "intent"]
 
+_MISSING_LOG = "The action did not initialize or run as expected."  # http/ErrorResponse.scala
 _SKEW = 120.0  # seconds by which OpenWhisk's clock may be behind ours
 _CANDIDATES = 20  # activations to name where none is known to be the attempt's
 
@@ -150,7 +152,23 @@ class Invoker:
             end = await self._learn(attempt, reply, facts, sent, sent.clock + patience)
         except OpenWhiskError as error:
             end = AttemptEnd(error=error)
-        return replace(end, sent=sent.wall)
+        return replace(await self._with_logs(end), sent=sent.wall)
+
+    async def _with_logs(self, end: AttemptEnd) -> AttemptEnd:
+        """The end of an action that crashed or did not start, with its logs if they can be had:
+        only they say why."""
+        record, error = end.activation, end.error
+        if not isinstance(error, DeveloperError) or record is None or record.logs:
+            return end
+        try:
+            logs = tuple(await self._client.activations.logs(record.id))
+        except OpenWhiskError:
+            return end
+        error.activation = replace(record, logs=logs)
+        said = [line for line in map(_text, logs) if line and not line.startswith(_MISSING_LOG)]
+        if said:
+            error.args = (f"{error}; its log ends with: {said[-1]}",)
+        return replace(end, activation=error.activation)
 
     async def _learn(
         self,
@@ -286,6 +304,13 @@ class Invoker:
                 text=f"the namespace's limits hold back action {attempt.action!r}",
             )
         )
+
+
+def _text(line: str) -> str:
+    """A line of an activation's log without its time and stream."""
+    _, _, rest = line.partition(" ")
+    stream, colon, text = rest.partition(": ")
+    return (text if colon and stream.strip() in ("stdout", "stderr") else line).strip()
 
 
 def intent(attempt: Attempt) -> events.Intended:

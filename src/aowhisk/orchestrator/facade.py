@@ -74,6 +74,7 @@ class Orchestrator:
                 patience=patience,
             )
         )
+        self._log_file: str | None = None
         self._server: LocalOpenWhisk | None = None
         self._deploys: list[Callable[[LocalOpenWhisk], Awaitable[None]]] = []
         self._runs = Runs(self._ground, grace=patience.grace, lease=patience.lease)
@@ -95,17 +96,15 @@ class Orchestrator:
             if name in given and not isinstance(given[name], str | None)
         }
         settings = Settings.load(**given)
-        sinks = list(overrides.pop("sinks", ()))
-        if settings.log_file is not None:
-            sinks.append(LogSink(console=None, path=settings.log_file))
-        return cls(
+        self = cls(
             Client.from_settings(settings),
             store=parts.get("store", settings.store),
             journal=parts.get("journal", settings.journal) or _own_journal(),
-            sinks=sinks,
             concurrency=settings.concurrency,
             **overrides,
         )
+        self._log_file = settings.log_file
+        return self
 
     @classmethod
     def local(
@@ -131,6 +130,11 @@ class Orchestrator:
             raise ConfigError("Orchestrator.local needs a manifest, or actions={name: function}")
         base = Path(root).resolve()
         url = store if store is not None else (base / "store").as_uri().replace("file:", "folder:")
+        if url.startswith("memory:"):
+            raise ConfigError(
+                f"store={url!r} cannot serve Orchestrator.local: every action runs in a process of "
+                "its own, and would have a memory of its own; use folder:///path or s3://"
+            )
         slots = max(4, 2 * (os.cpu_count() or 1))
         server = LocalOpenWhisk(
             root=base, init_params={STORE_URL: url}, faults=tuple(faults), containers=slots
@@ -177,6 +181,10 @@ class Orchestrator:
                 for deploy in self._deploys:
                     await deploy(self._server)
             await self._ground.open(stack, born=born)
+            if self._log_file is not None:
+                log = LogSink(console=None, path=self._log_file)
+                stack.callback(log.close)
+                self.recorder.add(log)
             self._runs.open(await stack.enter_async_context(anyio.create_task_group()))
             self._stack = stack.pop_all()
         return self

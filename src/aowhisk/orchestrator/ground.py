@@ -40,6 +40,11 @@ class Given:
     patience: Patience = field(default_factory=Patience)
 
     def __post_init__(self) -> None:
+        wanted = {"client": Client, "recovery": RecoveryPolicy, "patience": Patience}
+        for name, kind in wanted.items():
+            value = getattr(self, name)
+            if not isinstance(value, kind):
+                raise ConfigError(f"{name} is {value!r}; it must be a {kind.__name__}")
         positive("concurrency", self.concurrency)
         for action, size in self.action_concurrency.items():
             positive(f"action_concurrency[{action!r}]", size)

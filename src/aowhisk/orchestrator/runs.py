@@ -332,6 +332,9 @@ def _one_error() -> Iterator[None]:
 
 
 def _check(dag: Dag) -> None:
+    if not isinstance(dag, Dag):
+        what = dag.__name__ if isinstance(dag, type) else type(dag).__name__
+        raise GraphError(f"a run takes a Dag, not {what}; of JSON make one with Dag.from_json")
     dag.check()
     if not dag.nodes:
         raise GraphError(f"dag {dag.name!r} has no nodes; declare some with dag.call or dag.map")

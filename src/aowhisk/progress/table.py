@@ -22,7 +22,11 @@ def report(tally: Tally, console: Console | None = None) -> None:
     """
     out = Console() if console is None else console
     out.print(table(tally))
-    lines = [f"{c.call} failed: {c.error}" for c in _sorted(tally) if c.error is not None]
+    lines = [
+        f"{c.call} {'failed' if c.attempts else 'not started'}: {c.error}"
+        for c in _sorted(tally)
+        if c.error is not None
+    ]
     lines += [line for rescue in tally.rescues for line in _lines(rescue, tally.run)]
     for line in lines:
         out.print(escape(line), highlight=False, soft_wrap=True)
@@ -80,7 +84,7 @@ def _note(call: CallTally) -> str:
     }
     said = [text for cause, text in notes.items() if call.causes[cause]]
     if call.error is not None:
-        said.insert(0, "failed")
+        said.insert(0, "failed" if call.attempts else "not started")
     elif not call.done:
         said.insert(0, "running" if call.open else "waiting")
     return ", ".join(said)

@@ -115,8 +115,8 @@ class Tally:
 
     @property
     def done(self) -> int:
-        """How many calls of this run ended."""
-        return sum(call.done for call in self._own())
+        """How many calls of this run were begun and ended."""
+        return sum(call.done and call.attempts > 0 for call in self._own())
 
     @property
     def failed(self) -> int:

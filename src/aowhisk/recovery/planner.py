@@ -48,6 +48,7 @@ def plan(
     goals = [view.goal(key, reader) for key in dict.fromkeys(wanted)]
     blocked = waiting if reader is None else waiting | {reader}
     walk = _Walk(view, goals, policy, blocked, in_flight, spent)
+    walk.reader = reader
     walk.run()
     if walk.probe or walk.look_up:
         walk.speculate(lookahead)
@@ -73,6 +74,7 @@ class _Walk:
         self.blocked = blocked
         self.in_flight = in_flight
         self.spent = spent
+        self.reader: CallRef | None = None
         self.probe: dict[str, None] = {}
         self.look_up: dict[str, None] = {}
         self._unseen: list[Want] = []
@@ -238,7 +240,7 @@ class _Walk:
 
     def _reader(self, want: Want) -> str:
         if want.reader is None:
-            return "it was asked for"
+            return "it was asked for" if self.reader is None else f"call {self.reader} reads it"
         call = self.view.lineage.call(want.reader)
         return (
             f"call {want.reader} ({call.action if call else '?'}), which must run again, reads it"

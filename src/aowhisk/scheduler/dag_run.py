@@ -146,9 +146,18 @@ class DagRun:
             if pending.intended.cause is Cause.RECOVERY or ref.run != self._run:
                 self.engine.take_up_repair(pending)
 
-    def nodes(self) -> dict[str, NodeOutcome]:
-        """How the nodes stand."""
-        return {id: self._outcome(node) for id, node in self._nodes.items()}
+    def nodes(self, *, so_far: bool = False) -> dict[str, NodeOutcome]:
+        """How the nodes stand; `so_far` leaves out what has not ended and may still."""
+        if not so_far:
+            return {id: self._outcome(node) for id, node in self._nodes.items()}
+        found: dict[str, NodeOutcome] = {}
+        for id, node in self._nodes.items():
+            ended = tuple(outcome for outcome in node.outcomes if outcome is not None)
+            if node.spec.is_map and node.is_running:
+                found[id] = MapOutcome(id, ended)
+            elif ended:
+                found[id] = ended[0]
+        return found
 
     @property
     def has_failed(self) -> bool:

@@ -306,7 +306,7 @@ class Execution:
             name=self.name,
             state=self.state,
             labels=self.labels,
-            nodes=self.calls.nodes(),
+            nodes=self.calls.nodes(so_far=not self.done.is_set()),
             started=self._started,
             ended=self._ended or time.time(),
         )

@@ -151,8 +151,10 @@ class LiveRun:
         self._waiting.clear()
         self._idle.set()
 
-    def nodes(self) -> dict[str, NodeOutcome]:
-        """How the calls stand."""
+    def nodes(self, *, so_far: bool = False) -> dict[str, NodeOutcome]:
+        """How the calls stand; `so_far` leaves out what has not ended and may still."""
+        if so_far:
+            return {id: out for id, out in self._outcomes.items() if out is not None}
         return {
             id: Abandoned(id, "", "the run stopped", attempts=1) if outcome is None else outcome
             for id, outcome in self._outcomes.items()

@@ -31,6 +31,11 @@ class MapOutcome:
         return [out.result if isinstance(out, Succeeded) else None for out in self.outcomes]
 
     @property
+    def result(self) -> list[JSON]:
+        """The same as `results`: what a reference to the node gives."""
+        return self.results
+
+    @property
     def failed(self) -> list[Failed]:
         """The items that failed."""
         return [out for out in self.outcomes if isinstance(out, Failed)]
@@ -48,7 +53,7 @@ class MapOutcome:
 NodeOutcome = Outcome | MapOutcome
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Run:
     """A run that ended, or was stopped. `nodes` maps the ids of its nodes (of its calls, for a run
     that decided as it went) to their outcomes; times are epoch seconds."""
@@ -63,7 +68,14 @@ class Run:
 
     def __getitem__(self, node: str | _HasId) -> NodeOutcome:
         """The outcome of a node, by id or by the node itself."""
-        return self.nodes[node if isinstance(node, str) else node.id]
+        id = node if isinstance(node, str) else node.id
+        if id not in self.nodes:
+            known = ", ".join(list(self.nodes)[:20]) or "none"
+            raise KeyError(f"run {self.id} has no node {id!r}; there are: {known}")
+        return self.nodes[id]
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id} of {self.name!r}: {self.state.value}, {len(self.nodes)} nodes>"
 
     @property
     def outcomes(self) -> dict[str, Outcome]:
