@@ -177,6 +177,21 @@ async def test_an_object_overwritten_by_a_stranger_is_said_to_be() -> None:
     assert await reason_of(world, dag) == "overwritten"
 
 
+async def test_a_call_that_read_what_a_stranger_had_put_there_fails_and_says_so() -> None:
+    world = World()
+    dag = Dag("stranger")
+    make = dag.call("step", {"writes": ["b/x"]}, id="make")
+    dag.call("step", {"reads": ["b/x"], "of": make["writes"]}, id="use")
+
+    def after(attempt: Attempt) -> None:
+        if attempt.call == "make":
+            world.objects["b/x"] = Info("0" * 32, None)
+
+    world.after = after
+    assert await reason_of(world, dag) == "overwritten"
+    assert world.runs == {"make": 1, "use": 1}
+
+
 async def test_an_object_that_keeps_vanishing_is_given_up_after_the_policy_says() -> None:
     world = World()
     dag = Dag("vanish")

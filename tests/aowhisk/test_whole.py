@@ -158,6 +158,26 @@ async def test_an_object_overwritten_by_a_stranger_is_overwritten_and_not_a_wron
         assert await store.get("data/r/x") == b"something else"
 
 
+async def test_an_object_that_a_stranger_put_in_the_place_of_ours_is_not_taken_for_ours(
+    opened: Opener,
+) -> None:
+    dag = Dag("stranger")
+    make = dag.call("link", {"writes": ["x"]})
+    hold = dag.call("nap", {"seconds": 0.3, "n": make["key"]})
+    dag.call("link_use", {"reads": make["keys"]}, after=[hold])
+    async with opened("link", "link_use", "nap") as orchestrator:
+        assert orchestrator.store is not None
+        handle = await orchestrator.submit(dag, id="r")
+        async for event in handle.events():
+            if event.kind == "ended" and getattr(event, "call", "") == "link":
+                await orchestrator.store.put("data/r/x", b"something else")
+        with pytest.raises(RunFailed, match="somebody unknown") as caught:
+            await handle
+        error = caught.value.failures["link_use"]
+        assert isinstance(error, RecoveryFailed)
+        assert error.reason == "overwritten"
+
+
 async def test_a_writer_with_two_outputs_leaves_the_other_untouched(opened: Opener) -> None:
     dag = Dag("two")
     make = dag.call("link", {"writes": ["x", "y"]})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import anyio
@@ -24,7 +24,7 @@ from aowhisk.events.model import Cause
 from aowhisk.invoker import Attempt, AttemptEnd, Invoker
 from aowhisk.lineage import CallRecord, CallRef
 from aowhisk.models import Abandoned, Failed, Outcome, Succeeded, attempt_id
-from aowhisk.recovery import Step
+from aowhisk.recovery import Step, foreign_read
 from aowhisk.replay import Pending, record_of
 from aowhisk.retry import next_delay
 from aowhisk.scheduler.flights import Flight
@@ -227,6 +227,9 @@ class Engine:
 
     def _settle(self, job: Job, attempt: Attempt, end: AttemptEnd) -> None:
         """Decide what follows from the end of an attempt; everything here happens at once."""
+        if end.error is None and end.reported:
+            foreign = foreign_read(self._lineage, job.ref, end.reads, run=self.run)
+            end = end if foreign is None else replace(end, result=None, error=foreign)
         diverged = self._lineage.record(
             job.record,
             attempt.id,

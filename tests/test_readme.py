@@ -1,0 +1,31 @@
+"""README's own pipeline, as printed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def test_the_pipeline_in_the_readme_runs_as_printed(tmp_path: Path) -> None:
+    blocks = re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", README.read_text(), re.DOTALL)
+    files = dict(blocks)
+    assert set(files) == {"actions.py", "manifest.yaml", "flow.py"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    done = subprocess.run(
+        [sys.executable, "flow.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("{'words': 7} [2, 5] ")
+
+
+def test_the_links_in_the_readme_and_the_docs_lead_somewhere() -> None:
+    pages = [README, README.with_name("CONTRIBUTING.md"), *README.parent.glob("docs/*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+            if not target.startswith(("http:", "https:")):
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"
