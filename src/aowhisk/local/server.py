@@ -37,6 +37,9 @@ from aowhisk.local.store import Store
 from aowhisk.local.throttle import Throttle
 from aowhisk.manifest import Manifest
 from aowhisk.models import JSON, Activation
+from object_store import StoreError
+from object_store.store import open_backend
+from object_store.wire import STORE_URL
 
 __all__ = ["GUEST", "LocalOpenWhisk"]
 
@@ -84,6 +87,7 @@ class LocalOpenWhisk:
         api_host: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
+        _check_store((init_params or {}).get(STORE_URL))
         if ":" not in auth:
             raise ConfigError("auth is not `user:secret`")
         self.root = Path(root)
@@ -236,3 +240,18 @@ class LocalOpenWhisk:
             "__OW_PROXY_VERSION": ENVIRONMENT,
             "__OW_WAIT_FOR_ACK": "1",
         }
+
+
+def _check_store(url: str | None) -> None:
+    """Raise ConfigError for a store that the actions, each in a process of its own, cannot share."""
+    if url is None:
+        return
+    if url.startswith("memory:"):
+        raise ConfigError(
+            f"the store {url!r} cannot serve a local OpenWhisk: every action runs in a process of "
+            "its own, and would have a memory of its own; use folder:///path or s3://"
+        )
+    try:
+        open_backend(url)
+    except StoreError as error:
+        raise ConfigError(f"the store of the actions cannot be used: {error}") from error

@@ -130,11 +130,6 @@ class Orchestrator:
             raise ConfigError("Orchestrator.local needs a manifest, or actions={name: function}")
         base = Path(root).resolve()
         url = store if store is not None else (base / "store").as_uri().replace("file:", "folder:")
-        if url.startswith("memory:"):
-            raise ConfigError(
-                f"store={url!r} cannot serve Orchestrator.local: every action runs in a process of "
-                "its own, and would have a memory of its own; use folder:///path or s3://"
-            )
         slots = max(4, 2 * (os.cpu_count() or 1))
         server = LocalOpenWhisk(
             root=base, init_params={STORE_URL: url}, faults=tuple(faults), containers=slots

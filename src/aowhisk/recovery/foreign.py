@@ -30,8 +30,8 @@ def foreign_read(
         whose = f"by {read.by}" if read.by else "by somebody unknown"
         return RecoveryFailed(
             f"call {reader.call!r} read {read.key!r} as it was overwritten {whose} "
-            f"(ETag {read.etag}); {last.by} had written it (ETag {last.etag}). Give every run keys of its "
-            "own (store.key), and start this run again",
+            f"(ETag {read.etag}); {last.by} had written it (ETag {last.etag}). Give every run keys "
+            "of its own (store.key), and start this run again",
             key=read.key,
             reason="overwritten",
         )
