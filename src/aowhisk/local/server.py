@@ -243,7 +243,7 @@ class LocalOpenWhisk:
 
 
 def _check_store(url: str | None) -> None:
-    """Raise ConfigError for a store that the actions, each in a process of its own, cannot share."""
+    """Raise ConfigError for a store that actions in processes of their own cannot share."""
     if url is None:
         return
     if url.startswith("memory:"):

@@ -98,10 +98,10 @@ async def test_what_openwhisk_would_refuse_is_not_deployed(
 
 async def test_init_params_are_in_the_environment_of_every_action(opened: Any) -> None:
     code = "import os\ndef main(args):\n    return {'url': os.environ['OBJECT_STORE_URL']}\n"
-    async with opened(init_params={"OBJECT_STORE_URL": "memory://x"}) as (_, rest):
+    async with opened(init_params={"OBJECT_STORE_URL": "folder:///tmp/x"}) as (_, rest):
         await rest.put("env", code)
 
-        assert await rest.result("env", OBJECT_STORE_URL="y") == {"url": "memory://x"}
+        assert await rest.result("env", OBJECT_STORE_URL="y") == {"url": "folder:///tmp/x"}
 
 
 async def test_an_action_sees_nothing_of_our_environment(
