@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -29,26 +29,14 @@ from aowhisk.replay import Pending, record_of
 from aowhisk.retry import next_delay
 from aowhisk.scheduler.flights import Flight
 from aowhisk.scheduler.job import Job, Terms
-from aowhisk.scheduler.queue import Limit, ReadyQueue
+from aowhisk.scheduler.queue import Limit
 from aowhisk.scheduler.recoverer import Recoverer, Recovery, known_reads
+from aowhisk.scheduler.slots import Slots, Source
 
-__all__ = ["Engine", "Source"]
+__all__ = ["Engine"]
 
 _RESENDS = 3  # of attempts that were never found
 _URGENT = float("inf")
-
-
-class Source(Protocol):
-    """Gives one job after the other, each made only when there is a slot for it."""
-
-    priority: float
-
-    def take(self) -> Job | None:
-        """The next job; None if that one needs no attempt."""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to take."""
 
 
 @dataclass(eq=False)
@@ -74,8 +62,7 @@ class Engine:
     def __post_init__(self) -> None:
         self._recorder = self.recovery.recorder
         self._lineage = self.recovery.lineage
-        self._queue: ReadyQueue[Job | Source] = ReadyQueue()
-        self._busy = 0
+        self._slots = Slots(self.concurrency, attempt=self._attempt, begin=self._begin)
         self._open: set[Job] = set()
         self._hoping: set[CallRef] = set()
         self._moving: set[CallRef] | None = None
@@ -93,10 +80,11 @@ class Engine:
         try:
             async with anyio.create_task_group() as group:
                 self._group = group
-                self._pump()
+                self._slots.open(group)
                 await self._stopping.wait()
         finally:
             self._group = None
+            self._slots.close()
             flights.unwatch(self._tell_progress)
 
     def abandon(self) -> None:
@@ -139,59 +127,12 @@ class Engine:
             self.recovery.flights.land(job.flight, broken=True)
             return
         self._begin(job)
-        self._queue.push(job, priority=job.priority, limits=job.limits)
-        self._pump()
+        self._slots.push(job, job.limits)
 
     def draw_from(self, source: Source, limits: tuple[Limit, ...] = ()) -> None:
         """Take jobs from a source, one a free slot."""
         if not source.is_empty:
-            self._queue.push(source, priority=source.priority, limits=limits)
-            self._pump()
-
-    def _pump(self) -> None:
-        """Fill the free slots."""
-        while self._group is not None and self._busy < self.concurrency:
-            self._busy += 1  # taken before the job is: making that one may come back here
-            taken = self._next()
-            if taken is None:
-                self._busy -= 1
-                return
-            self._group.start_soon(self._work, *taken)
-
-    async def _work(self, job: Job, limits: tuple[Limit, ...]) -> None:
-        """Hold one slot: attempt what is most urgent until nothing is ready."""
-        taken: tuple[Job, tuple[Limit, ...]] | None = (job, limits)
-        try:
-            while taken is not None:
-                job, limits = taken
-                try:
-                    await self._attempt(job)
-                finally:
-                    self._queue.done(limits)
-                taken = self._next()
-        finally:
-            self._busy -= 1
-        self._pump()
-
-    def _next(self) -> tuple[Job, tuple[Limit, ...]] | None:
-        """The most urgent job that may go."""
-        while (popped := self._queue.pop()) is not None:
-            item, limits = popped
-            job = item if isinstance(item, Job) else self._draw(item, limits)
-            if job is not None:
-                return job, limits
-            self._queue.done(limits)
-        return None
-
-    def _draw(self, source: Source, limits: tuple[Limit, ...]) -> Job | None:
-        if source.is_empty:  # it was shut meanwhile
-            return None
-        job = source.take()
-        if not source.is_empty:
-            self._queue.push(source, priority=source.priority, limits=limits)
-        if job is not None:
-            self._begin(job)
-        return job
+            self._slots.push(source, limits)
 
     def _begin(self, job: Job) -> None:
         job.ready_at = self.clock()
@@ -458,7 +399,7 @@ class Engine:
         self.recovery.flights.land(job.flight, error, broken=broken)
         job.ended(job, outcome)
         self._tell_progress()
-        self._pump()
+        self._slots.pump()
 
     def _tell_progress(self) -> None:
         self._moving = None
