@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from aowhisk.events.model import (
     RunStarted,
     RunState,
 )
+from aowhisk.events.sink import is_gone, new_owner
 from aowhisk.models import Activation, Status
 from object_store.wire import IORecord
 
@@ -127,3 +130,16 @@ def test_the_console_shows_ends_and_not_intents() -> None:
     assert "it broke" in text
     assert "error" in text
     assert "hunter2" not in text
+
+
+def test_an_owner_is_gone_only_where_its_process_is_known_to_be() -> None:
+    mine = new_owner()
+    assert not is_gone(mine)
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        child.wait()
+    machine = mine.rsplit(":", 2)[0]
+    known = "/" in machine  # Linux says in which namespace a process id counts
+    assert is_gone(f"{machine}:{child.pid}:abc") is known
+    assert not is_gone(f"elsewhere/{machine.partition('/')[2]}:{child.pid}:abc")
+    assert not is_gone("elsewhere:1:abc")
+    assert not is_gone("no owner at all")

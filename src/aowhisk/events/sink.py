@@ -8,18 +8,44 @@ import secrets
 import socket
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from aowhisk.events.model import Ended, Event, Intended, RunState
 
-__all__ = ["Journal", "Lease", "Recorder", "RunInfo", "Sink", "Written", "new_owner"]
+__all__ = ["Journal", "Lease", "Recorder", "RunInfo", "Sink", "Written", "is_gone", "new_owner"]
 
 _log = logging.getLogger("aowhisk")
 
 
 def new_owner() -> str:
-    """A name for this process that no other has or will have."""
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(6)}"
+    """A name for this process that no other has or will have: machine, process, and chance."""
+    return f"{_machine()}:{os.getpid()}:{secrets.token_hex(6)}"
+
+
+def is_gone(owner: str) -> bool:
+    """Whether the owner was a process of this very machine that is not there any more. False where
+    nothing is known of it."""
+    machine, _, rest = owner.rpartition(":")[0].rpartition(":")
+    if machine != _machine() or "/" not in machine or not rest.isdigit():
+        return False
+    try:
+        os.kill(int(rest), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _machine() -> str:
+    """The host and, on Linux, the boot and the namespace in which process ids mean something."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return socket.gethostname()
+    return f"{socket.gethostname()}/{boot}/{space.strip('pid:[]')}"
 
 
 class Sink(Protocol):

@@ -15,6 +15,7 @@ import anyio
 from aowhisk.errors import Conflict, Fenced, JournalError, UnknownRun
 from aowhisk.events import Recorder, RunState
 from aowhisk.events.model import RunStarted
+from aowhisk.events.sink import is_gone
 from aowhisk.replay import History, replay
 
 __all__ = ["ENDED", "Owners", "check_code", "check_resumable"]
@@ -162,7 +163,7 @@ class Owners:
         first = await self._journal.lease(run)
         if first is None:
             return None
-        if first.owner == self._journal.owner:
+        if first.owner == self._journal.owner or is_gone(first.owner):
             return False
         deadline = self._clock() + self._lease
         while self._clock() < deadline:
