@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anyio
 import pytest
 from hypothesis import given, settings
@@ -24,7 +26,8 @@ from aowhisk.lineage import CallRef
 from aowhisk.models import Abandoned
 from aowhisk.recovery import RecoveryPolicy
 from aowhisk.retry import RetryPolicy
-from aowhisk.scheduler import Execution
+from aowhisk.scheduler import Execution, Prober
+from object_store import StoreUnavailable
 from object_store.wire import IORecord
 
 
@@ -189,6 +192,29 @@ async def test_a_call_that_read_what_a_stranger_had_put_there_fails_and_says_so(
 
     world.after = after
     assert await reason_of(world, dag) == "overwritten"
+    assert world.runs == {"make": 1, "use": 1}
+
+
+async def test_a_store_that_cannot_be_looked_into_is_the_reason_after_some_tries() -> None:
+    world = World()
+    dag = Dag("blind")
+    make = dag.call("step", {"writes": ["b/x"]}, id="make")
+    dag.call("step", {"reads": ["b/x"], "of": make["writes"]}, id="use")
+    once(world, "make", "b/x")
+    pauses: list[float] = []
+
+    async def away(key: str) -> Info:
+        raise StoreUnavailable("nobody answers")
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    world.head = away  # type: ignore[method-assign]
+    prober = Prober(world, sleep=pause)  # type: ignore[arg-type]
+    parts = replace(world.parts(), prober=prober)
+    assert await reason_of(world, dag, parts=parts) == "store unavailable"
+    assert pauses == sorted(pauses)
+    assert len(pauses) >= 4
     assert world.runs == {"make": 1, "use": 1}
 
 
