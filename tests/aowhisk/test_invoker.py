@@ -217,6 +217,20 @@ async def test_params_over_the_limit_go_into_the_store_and_are_named() -> None:
         assert set(world.bodies[0]) == {"_aowhisk"}
 
 
+async def test_a_namespace_that_takes_less_is_sent_less() -> None:
+    world = World(activated(200, echo()))
+    large = replace(ATTEMPT, record=replace(ATTEMPT.record, params={"x": "y" * 60_000}))
+    async with (
+        open_store("memory://small") as store,
+        opened(world, store=store) as (invoker, _, _),
+    ):
+        invoker._protocol.limit(None)
+        await invoker.attempt(large)
+        invoker._protocol.limit(50_000)
+        await invoker.attempt(large)
+    assert ["params" in body["_aowhisk"] for body in world.bodies] == [False, True]
+
+
 async def test_params_over_the_limit_without_a_store_are_refused_before_the_post() -> None:
     world = World(activated(200, echo()))
     large = replace(ATTEMPT, record=replace(ATTEMPT.record, params={"x": "y" * 1_100_000}))

@@ -474,3 +474,32 @@ async def test_a_number_that_json_has_no_word_for_does_not_stop_the_journal(
     with anyio.fail_after(10):
         await journal.commit()
     assert [event.kind for event in await journal.read("r")] == ["run_started", "ended"]
+
+
+async def test_while_the_disk_is_full_commits_wait_and_nothing_is_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = SqliteJournal(tmp_path / "j.db")
+    await journal.open()
+    journal.put(RunStarted(run="r", name="n"))
+    await journal.commit()
+
+    async def room(pages: str) -> None:  # SQLite answers as on a full disk: SQLITE_FULL
+        connection = journal._connection
+        assert connection is not None
+        await journal._call(lambda: connection.execute(f"PRAGMA max_page_count = {pages}"))
+
+    await room("1")
+    for n in range(200):
+        journal.put(Throttled(run="r", seconds=n, text="x" * 1000))
+    with anyio.move_on_after(0.5) as scope:
+        await journal.commit("r")
+    assert scope.cancelled_caught
+    assert "full" in caplog.text
+    assert "nothing new is invoked" in caplog.text
+    await room("1000000")
+    with anyio.fail_after(10):
+        await journal.commit("r")
+    found = [e.seconds for e in await journal.read("r") if isinstance(e, Throttled)]
+    assert found == list(range(200))
+    await journal.close()

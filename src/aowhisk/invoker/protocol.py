@@ -22,14 +22,16 @@ _MARGIN = 4 * 1024  # for the context, and for parameters stored with the action
 
 
 class Protocol:
-    """Speaks with actions about contexts, IO, receipts and params that are too large to send.
+    """Speaks with actions about contexts, IO, receipts and params that are too large to send."""
 
-    `payload_limit` is the namespace's, in bytes of JSON.
-    """
-
-    def __init__(self, store: ObjectStore | None, *, payload_limit: int = _PAYLOAD_LIMIT) -> None:
+    def __init__(self, store: ObjectStore | None) -> None:
         self._store = store
-        self._limit = payload_limit - _MARGIN
+        self._limit = _PAYLOAD_LIMIT - _MARGIN
+
+    def limit(self, payload: int | None) -> None:
+        """The namespace takes no more than so many bytes of params; None where it does not say."""
+        if payload is not None:
+            self._limit = min(self._limit, max(0, payload - _MARGIN))
 
     async def outgoing(self, attempt: Attempt) -> dict[str, JSON]:
         """The params to send. Raises TooLarge where they can neither be sent nor stored."""

@@ -45,8 +45,7 @@ class Orchestrator:
     `open_store`, None for none: recovery then cannot look what is there. `journal` is a Journal or
     a URL, None for memory. `sinks` receive every event. `concurrency` bounds the calls in flight of
     one run, None for the namespace's limit; `action_concurrency` those of single actions within a
-    run. Leaving the
-    block interrupts what still runs.
+    run. Leaving the block interrupts what still runs.
     """
 
     def __init__(

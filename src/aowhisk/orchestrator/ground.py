@@ -84,6 +84,7 @@ class Ground:
         self.store = store
         self._catalog = Catalog(given.client)
         self._gate = Gate(Pacer())
+        self._protocol = Protocol(self.store)
         self.parts = self._build(born)
         self.is_open = True
         stack.callback(self._close)
@@ -102,7 +103,7 @@ class Ground:
         invoker = Invoker(
             given.client,
             self.recorder,
-            Protocol(self.store),
+            self._protocol,
             catalog=self._catalog,
             poller=poller,
             gate=self._gate,
@@ -151,6 +152,7 @@ class Ground:
         self._gate.limits(
             per_minute=limits.invocations_per_minute, concurrent=limits.concurrent_invocations
         )
+        self._protocol.limit(limits.max_payload_size)
         self._limit = min(_MOST, limits.concurrent_invocations or _MOST)
 
 

@@ -16,8 +16,9 @@ class RecoveryPolicy:
     """How much a run may spend on recovery.
 
     `same_object`: times one object is written again; `depth`: calls in the longest chain of one
-    plan; `reruns`: calls run again in the whole run; `seconds`: from the first loss of a call's
-    object until it must be back. 0 means never. ConfigError if one is not a number of 0 or more.
+    plan; `reruns`: calls run again in the whole run, consumers among them; `seconds`: in which any
+    recovery of the run is under way, looked at before each plan. 0 means never. ConfigError if one
+    is not a number of 0 or more.
     """
 
     same_object: int = 3

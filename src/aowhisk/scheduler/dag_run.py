@@ -88,7 +88,6 @@ class DagRun:
         over: Callable[[], None],
     ) -> None:
         self._run = run
-        self._dag = dag
         self._recorder = recorder
         self._lineage = lineage
         self._over = over
