@@ -42,18 +42,20 @@ class Actions:
         self._faults = faults
         self._init = init
 
-    async def __call__(self, request: Request, user: User, names: list[str]) -> Reply:
+    async def __call__(
+        self, request: Request, user: User, namespace: str, names: list[str]
+    ) -> Reply:
         """Answer a request for actions/`names`."""
         if names in ([], [""]) and request.method == "GET":
             page = Page.of(request, "actions")
-            return page.reply(self._store.all(Action, user.namespace), Action.to_summary)
+            return page.reply(self._store.all(Action, namespace), Action.to_summary)
         if len(names) == 2 and names[1] == "" and request.method == "GET":
             page = Page.of(request, "actions")
-            package, _ = self._store.package_of(f"{user.namespace}/{names[0]}")
+            package, _ = self._store.package_of(f"{namespace}/{names[0]}")
             return page.reply(self._store.all(Action, package.path), Action.to_summary)
         if not 1 <= len(names) <= 2 or names[-1] == "":
             raise Refusal.no_route()
-        path = "/".join([user.namespace, *names])
+        path = "/".join([namespace, *names])
         match request.method:
             case "GET":
                 return self._get(request, path)
@@ -85,6 +87,15 @@ class Actions:
             body, namespace=namespace, name=name, old=old, ranges=self._limits.actions
         )
         return self._store.put(made)
+
+    def begin(
+        self, user: User, path: str, payload: Mapping[str, JSON], transaction: str
+    ) -> Invocation:
+        """Accept an invocation of the action at `path`, whoever asks for it: a request, a rule, a
+        web action; its `done` tells the end."""
+        invocation = self.invocation(user, path, payload, transaction)
+        self._invoker.submit(invocation)
+        return invocation
 
     def invocation(
         self, user: User, path: str, payload: Mapping[str, JSON], transaction: str

@@ -17,28 +17,30 @@ class Activations:
     def __init__(self, records: Records) -> None:
         self._records = records
 
-    async def __call__(self, request: Request, user: User, names: list[str]) -> Reply:
+    async def __call__(
+        self, request: Request, user: User, namespace: str, names: list[str]
+    ) -> Reply:
         """Answer a request for activations/`names`."""
         if request.method != "GET" or len(names) > 2:
             raise Refusal.no_route()
         if names in ([], [""]):
-            return self._list(request, user)
+            return self._list(request, namespace)
         if len(names) == 2 and names[1] not in ("logs", "result"):
             raise Refusal.no_route()
         check_activation_id(names[0])
-        record = self._records.get(user.namespace, names[0])
+        record = self._records.get(namespace, names[0])
         if record is None:
             raise Refusal.no_entity()
         if len(names) == 1:
             return Reply(record.document)
         return Reply({"logs": record.document["logs"]} if names[1] == "logs" else record.response)
 
-    def _list(self, request: Request, user: User) -> Reply:
+    def _list(self, request: Request, namespace: str) -> Reply:
         page, docs = Page.of(request, "activations"), request.flag("docs")
         if docs and page.count:
             raise Refusal(400, "The parameter 'docs' is not permitted with 'count'.")
         found = self._records.find(
-            user.namespace,
+            namespace,
             name=_name(request),
             since=_time(request, "since"),
             upto=_time(request, "upto"),

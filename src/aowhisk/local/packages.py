@@ -20,14 +20,16 @@ class Packages:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def __call__(self, request: Request, user: User, names: list[str]) -> Reply:
+    async def __call__(
+        self, request: Request, user: User, namespace: str, names: list[str]
+    ) -> Reply:
         """Answer a request for packages/`names`."""
         if names in ([], [""]) and request.method == "GET":
             page = Page.of(request, "packages")
-            return page.reply(self._store.all(Package, user.namespace), Package.to_summary)
+            return page.reply(self._store.all(Package, namespace), Package.to_summary)
         if len(names) != 1 or not names[0]:
             raise Refusal.no_route()
-        path = f"{user.namespace}/{names[0]}"
+        path = f"{namespace}/{names[0]}"
         match request.method:
             case "GET":
                 return self._get(path)

@@ -24,7 +24,8 @@ from aowhisk.local.names import check_name, check_namespace
 
 __all__ = ["Collection", "Routes"]
 
-Collection: TypeAlias = Callable[[Request, User, list[str]], Awaitable[Reply]]
+Collection: TypeAlias = Callable[[Request, User, str, list[str]], Awaitable[Reply]]
+"""Answers a request of a user for names in a collection of a namespace."""
 
 CHALLENGE = {"www-authenticate": 'Basic realm="OpenWhisk secure realm",charset=UTF-8'}
 NO_CREDENTIALS = "The resource requires authentication, which was not supplied with the request"
@@ -97,7 +98,7 @@ class Routes:
                 user.throttle.charge()
         if namespace not in ("_", user.namespace):
             return _foreign(request, namespace, collection, names)
-        return await self._collections[collection](request, user, names)
+        return await self._collections[collection](request, user, user.namespace, names)
 
     def _limits_of(self, request: Request, user: User, namespace: str, names: list[str]) -> Reply:
         if request.method != "GET":
