@@ -9,11 +9,13 @@ import sys
 
 import anyio
 
-from aowhisk import Client, Dag, Orchestrator, Patience, RetryPolicy, item
+from aowhisk import Client, Dag, Orchestrator, Patience, RetryPolicy, RunFailed, item
+from aowhisk.errors import Lost
 
 
 def pipeline(run: str) -> Dag:
-    """60 calls: a split, a map, one that fails at first, and a join that has lost an input."""
+    """61 calls: a split, a map, one that fails at first, a join that has lost an input, and one
+    that must not run twice."""
     dag = Dag("sweep")
     names = [f"p{n:02}" for n in range(56)]
     quick = RetryPolicy(retries=3, first=0.01)
@@ -27,7 +29,8 @@ def pipeline(run: str) -> Dag:
         retry=quick,
     )
     gone = dag.call("wreck", {"keys": [f"data/{run}/p07", split["key"]]}, id="gone", after=[parts])
-    dag.call("link", {"reads": parts["key"], "of": flaky["key"]}, id="join", after=[gone])
+    join = dag.call("link", {"reads": parts["key"], "of": flaky["key"]}, id="join", after=[gone])
+    dag.call("link", {"seconds": 0.3}, id="once", idempotent=False, after=[join])
     return dag
 
 
@@ -37,8 +40,15 @@ async def main() -> None:
     async with Orchestrator(
         Client(url, auth), store=store, journal=journal, concurrency=8, patience=patience
     ) as orchestrator:
-        done = await orchestrator.run(pipeline(run), id=run)
-        print("done", done["join"].result["text"][:20], flush=True)
+        try:
+            done = await orchestrator.run(pipeline(run), id=run)
+            print("done", done["join"].result["text"][:20], flush=True)
+        except RunFailed as failed:
+            if any(
+                call != "once" or not isinstance(e, Lost) for call, e in failed.failures.items()
+            ):
+                raise
+            print("lost", flush=True)
 
 
 if __name__ == "__main__":

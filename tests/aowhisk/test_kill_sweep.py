@@ -33,7 +33,7 @@ def sweep(cluster: Cluster, journal: str, run: str, rng: random.Random, kills: i
                 killed += 1
                 continue
             assert child.returncode == 0, out
-            assert out.startswith("done sp00sp01")
+            assert out.startswith("done sp00sp01") or out == "lost\n", out
             return killed
 
 
@@ -48,7 +48,7 @@ def kill_often(cluster: Cluster, journal: str, seed: int, kills: int) -> None:
     report(journal, runs, killed, time.monotonic() - started)
 
 
-@pytest.mark.parametrize("kills", [12, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_again_and_again_ends_right(cluster: Cluster, kills: int) -> None:
     kill_often(cluster, cluster.sqlite, 7, kills)
 
@@ -63,9 +63,14 @@ def test_so_does_one_whose_journal_is_in_mongodb(
 def report(journal: str, runs: int, killed: int, seconds: float) -> None:
     """Check the journal: nothing that had ended ran again; say how much was sent twice, and why."""
     causes: Counter[str] = Counter()
+    lost = 0
     for n in range(runs):
         events = anyio.run(read, journal, f"r{n}")
         ended: set[str] = set()
+        once = [e for e in events if isinstance(e, Intended) and e.call == "once"]
+        assert len(once) == 1, (
+            f"the call of r{n} that must not run twice was sent {len(once)} times"
+        )
         for event in events:
             if isinstance(event, Intended):
                 causes[event.cause.value] += 1
@@ -73,9 +78,13 @@ def report(journal: str, runs: int, killed: int, seconds: float) -> None:
                 assert is_repair or event.call not in ended, f"{event.call} of r{n} ran again"
             if isinstance(event, Ended) and event.final and event.error is None:
                 ended.add(event.call)
-        assert len(ended) == 60
-        assert state_of(events)[0] is RunState.SUCCEEDED
-    print(f"{killed} kills of {runs} runs in {seconds:.0f} s; attempts: {dict(causes)}")
+        ending = state_of(events)[0]
+        lost += ending is RunState.FAILED
+        assert ended >= {"split", "flaky", "join", *(f"part.{i}" for i in range(56))}, ended
+        assert ("once" in ended) == (ending is RunState.SUCCEEDED)
+    print(
+        f"{killed} kills of {runs} runs in {seconds:.0f} s; attempts: {dict(causes)}; lost: {lost}"
+    )
 
 
 async def read(journal: str, run: str) -> Sequence[Event]:
