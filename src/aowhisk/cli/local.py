@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import anyio
 import typer
 
 from aowhisk.errors import ConfigError
+from aowhisk.local.accounts import Account, is_private, load_accounts
 from aowhisk.local.debug import call_here
 from aowhisk.local.limits import Limits
 from aowhisk.local.port import listen, serve
@@ -27,7 +29,18 @@ _DEFAULTS = Limits()
 def serve_on_port(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 3233,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    auth: Annotated[str, typer.Option(metavar="USER:SECRET", help="The API key.")] = GUEST,
+    auth: Annotated[
+        str | None,
+        typer.Option(
+            metavar="USER:SECRET",
+            help="The API key of the namespace guest.",
+            show_default="OpenWhisk's public guest key",
+        ),
+    ] = None,
+    auth_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Several namespaces, with keys and limits of their own."),
+    ] = None,
     manifest: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Deploy this manifest.yaml.")
     ] = None,
@@ -49,12 +62,13 @@ def serve_on_port(
     limits = Limits(
         invocations_per_minute, concurrent_invocations, fires_per_minute, max_blocking_wait
     )
+    accounts = _accounts(auth, auth_file)
     declared = Manifest.load(manifest) if manifest is not None else None
     with listen(host, port) as sock:
         url = f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
         ow = LocalOpenWhisk(
             root=root,
-            auth=auth,
+            auth=accounts,
             limits=limits,
             containers=containers,
             api_host=url,
@@ -64,7 +78,7 @@ def serve_on_port(
         def tell() -> None:
             names = ", ".join(declared.actions) if declared else "none yet"
             typer.echo(f"OpenWhisk at {url}, actions: {names}")
-            key = "" if auth != GUEST else f" AOWHISK_AUTH={GUEST}"
+            key = f" AOWHISK_AUTH={GUEST}" if ow.auth == GUEST else ""
             typer.echo(f"Use it with  export AOWHISK_APIHOST={url}{key}")
             sys.stdout.flush()
 
@@ -75,6 +89,17 @@ def serve_on_port(
                 await serve(ow, sock, ready=tell)
 
         anyio.run(run)
+
+
+def _accounts(auth: str | None, file: Path | None) -> Sequence[Account]:
+    if file is None:
+        return [Account("guest", GUEST if auth is None else auth)]
+    if auth is not None:
+        raise ConfigError("--auth and --auth-file exclude each other")
+    accounts = load_accounts(file)
+    if not is_private(file):
+        typer.echo(f"aowhisk: others can read the keys in {file}: chmod 600 {file}", err=True)
+    return accounts
 
 
 def invoke_local(

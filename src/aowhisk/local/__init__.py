@@ -1,5 +1,6 @@
 """A laptop-sized OpenWhisk: enter a `LocalOpenWhisk`, and its `app` answers as OpenWhisk does."""
 
+from aowhisk.local.accounts import Account, load_accounts
 from aowhisk.local.faults import (
     Delay,
     DropReply,
@@ -15,6 +16,7 @@ from aowhisk.local.server import GUEST, LocalOpenWhisk
 
 __all__ = [
     "GUEST",
+    "Account",
     "Delay",
     "DropReply",
     "Fail",
@@ -25,4 +27,5 @@ __all__ = [
     "LoseRecord",
     "Throttle",
     "Unavailable",
+    "load_accounts",
 ]

@@ -11,7 +11,7 @@ from aowhisk.local.http import Refusal, to_json
 from aowhisk.local.limits import LARGEST_CODE, LARGEST_PARAMETERS, ActionRanges
 from aowhisk.models import JSON
 
-__all__ = ["action_from", "package_from"]
+__all__ = ["action_from", "binding_from", "package_from"]
 
 PYTHON_DEFAULT = "python:3.10"
 KINDS = ("python:3", "python:3.10", "python:3.11", "python:3.12", "python:3.13")
@@ -45,12 +45,12 @@ def action_from(
 
 def package_from(body: JSON, *, namespace: str, name: str, old: Package | None) -> Package:
     """The package that PUT `body` makes, or makes of `old`; its binding is not looked up here."""
-    if not isinstance(body, dict):
-        raise Refusal.malformed("Object expected in field 'binding'")
-    binding = _binding(body.get("binding"), namespace) or (old.binding if old else None)
+    binding = binding_from(body, namespace) or (old.binding if old else None)
+    assert isinstance(body, dict)
     annotations = _annotations(body)
     if annotations is None:
         annotations = dict(old.annotations) if old else {}
+    annotations.pop("binding", None)  # always ours
     if binding is not None:
         annotations["binding"] = binding.to_json()
     made = Package(
@@ -62,6 +62,21 @@ def package_from(body: JSON, *, namespace: str, name: str, old: Package | None) 
         parameters=_parameters(body, old),
     )
     return replace(made, binding=binding)
+
+
+def binding_from(body: JSON, namespace: str) -> Binding | None:
+    """What PUT `body` binds a package of `namespace` to, None where it binds none."""
+    if not isinstance(body, dict):
+        raise Refusal.malformed("Object expected in field 'binding'")
+    value = body.get("binding")
+    if value is None or value == {}:
+        return None
+    if not isinstance(value, dict):
+        raise Refusal.malformed("Object expected in field 'namespace'")
+    for name in ("namespace", "name"):
+        if not isinstance(value.get(name), str):
+            raise Refusal.malformed(f"Object is missing required member '{name}'")
+    return Binding(namespace if value["namespace"] == "_" else value["namespace"], value["name"])
 
 
 def _exec(value: JSON) -> dict[str, JSON]:
@@ -206,17 +221,6 @@ def _publish(body: Mapping[str, JSON], old: Action | Package | None) -> bool:
     if not isinstance(given, bool):
         raise Refusal.malformed(f"Expected JsBoolean, but got {to_json(given).decode()}")
     return given
-
-
-def _binding(value: JSON, namespace: str) -> Binding | None:
-    if value is None or value == {}:
-        return None
-    if not isinstance(value, dict):
-        raise Refusal.malformed("Object expected in field 'namespace'")
-    for name in ("namespace", "name"):
-        if not isinstance(value.get(name), str):
-            raise Refusal.malformed(f"Object is missing required member '{name}'")
-    return Binding(namespace if value["namespace"] == "_" else value["namespace"], value["name"])
 
 
 def _check_size(field: str, size: int, allowed: int) -> None:

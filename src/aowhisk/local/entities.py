@@ -126,6 +126,11 @@ class Package(_Stored):
 
     binding: Binding | None = None
 
+    @property
+    def is_public(self) -> bool:
+        """Whether the lists that other namespaces get show it."""
+        return self.publish and self.binding is None
+
     def to_json(self, *, parameters: Parameters | None = None) -> dict[str, JSON]:
         """The whole package; `parameters` in place of its own."""
         return self._common() | {

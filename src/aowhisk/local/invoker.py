@@ -114,7 +114,8 @@ class _Activation:
             invocation.user.throttle.in_flight -= 1
         if keep:
             invocation.record = _record(invocation, measured)
-            self._records.add(invocation.record)
+            if invocation.user.throttle.limits.store_activations is not False:
+                self._records.add(invocation.record)
             invocation.done.set()
 
     async def _attempt(self, invocation: Invocation, measured: _Measured) -> None:

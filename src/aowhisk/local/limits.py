@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
+from aowhisk.errors import ConfigError
 from aowhisk.local.http import Refusal
 from aowhisk.models import JSON
 
@@ -20,6 +23,11 @@ LARGEST_PAYLOAD = 1024 * 1024
 LARGEST_PARAMETERS = 1024 * 1024
 LARGEST_CODE = 48 * 1024 * 1024
 PRACTICALLY_NONE = 1_000_000
+_COUNTS = {
+    "invocationsPerMinute": "invocations_per_minute",
+    "concurrentInvocations": "concurrent_invocations",
+    "firesPerMinute": "fires_per_minute",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +67,37 @@ class ActionRanges:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a namespace may do, by default practically anything; `blocking_wait` is in seconds."""
+    """What a namespace may do, by default practically anything; `blocking_wait` is in seconds.
+    Without `store_activations` no records are kept; it is shown only where it was set."""
 
     invocations_per_minute: int = PRACTICALLY_NONE
     concurrent_invocations: int = PRACTICALLY_NONE
     fires_per_minute: int = PRACTICALLY_NONE
     blocking_wait: float = 60.0
     actions: ActionRanges = ActionRanges()
+    store_activations: bool | None = None
+
+    def overlaid(self, settings: Mapping[str, JSON]) -> Limits:
+        """These with `settings`, which are a namespace's own, by OpenWhisk's names, over them;
+        raises ConfigError."""
+        found = self
+        for name, value in settings.items():
+            if name == "storeActivations" and isinstance(value, bool):
+                found = replace(found, store_activations=value)
+            elif name not in _COUNTS and name != "storeActivations":
+                known = ", ".join([*_COUNTS, "storeActivations"])
+                raise ConfigError(f"there is no limit {name!r} of a namespace; there are {known}")
+            elif name == "storeActivations" or isinstance(value, bool) or not _is_count(value):
+                raise ConfigError(f"the limit {name} cannot be {value!r}")
+            else:
+                changed: dict[str, Any] = {_COUNTS[name]: value}
+                found = replace(found, **changed)
+        return found
 
     def to_json(self) -> dict[str, JSON]:
         """The answer to GET limits."""
         ranges = self.actions
-        return {
+        found: dict[str, JSON] = {
             "invocationsPerMinute": self.invocations_per_minute,
             "concurrentInvocations": self.concurrent_invocations,
             "firesPerMinute": self.fires_per_minute,
@@ -85,6 +112,9 @@ class Limits:
             "minActionTimeout": ranges.timeout.low,
             "maxParameterSize": f"{LARGEST_PARAMETERS} B",
         }
+        if self.store_activations is not None:
+            found["storeActivations"] = self.store_activations
+        return found
 
     def to_public_json(self) -> dict[str, JSON]:
         """The `limits` of GET /."""
@@ -106,3 +136,7 @@ class Limits:
                 f"default_max_action_{name}": limit.high * unit,
             }
         return found
+
+
+def _is_count(value: JSON) -> bool:
+    return isinstance(value, int) and value >= 0

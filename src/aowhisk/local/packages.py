@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from aowhisk.local.bodies import package_from
-from aowhisk.local.entities import Action, Package
+from aowhisk.local.bodies import binding_from, package_from
+from aowhisk.local.entities import Action, Binding, Package
+from aowhisk.local.entitlement import Entitlement
 from aowhisk.local.http import Refusal, Reply, Request
 from aowhisk.local.invocation import User
 from aowhisk.local.listing import Page
@@ -17,8 +18,9 @@ __all__ = ["Packages"]
 class Packages:
     """What can be done with packages."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, entitlement: Entitlement) -> None:
         self._store = store
+        self._entitlement = entitlement
 
     async def __call__(
         self, request: Request, user: User, namespace: str, names: list[str]
@@ -26,7 +28,10 @@ class Packages:
         """Answer a request for packages/`names`."""
         if names in ([], [""]) and request.method == "GET":
             page = Page.of(request, "packages")
-            return page.reply(self._store.all(Package, namespace), Package.to_summary)
+            found = self._store.all(Package, namespace)
+            if namespace != user.namespace:
+                found = [package for package in found if package.is_public]
+            return page.reply(found, Package.to_summary)
         if len(names) != 1 or not names[0]:
             raise Refusal.no_route()
         path = f"{namespace}/{names[0]}"
@@ -46,30 +51,37 @@ class Packages:
         namespace, _, name = path.rpartition("/")
         if name == "default":
             raise Refusal(400, "Package name 'default' is reserved.")
+        asked = binding_from(body, namespace)
+        if asked is not None:
+            self._check_reference(namespace, asked)
         old = self._store.find(Package, path)
         if old is not None and not overwrite:
             raise Refusal(409, "resource already exists")
-        made = package_from(body, namespace=namespace, name=name, old=old)
-        if made.binding is not None:
-            self._check_binding(made)
-        return self._store.put(made)
+        if asked is not None:
+            self._check_binding(asked, old)
+        return self._store.put(package_from(body, namespace=namespace, name=name, old=old))
 
-    def _check_binding(self, package: Package) -> None:
-        assert package.binding is not None
+    def _check_reference(self, namespace: str, binding: Binding) -> None:
+        """Refuse a binding to what its owner may not read."""
         try:
-            bound = self._store.find(Package, package.binding.path)
-        except Refusal:
-            raise Refusal(400, "Cannot bind to a resource that is not a package.") from None
-        if bound is None or bound.path == package.path:
-            raise Refusal(400, "Binding references a package that does not exist.")
-        if bound.binding is not None:
+            self._entitlement.check_package(namespace, binding.path)
+        except Refusal as refusal:
+            if refusal.status == 404:
+                raise Refusal(400, "Binding references a package that does not exist.") from None
+            if refusal.status == 409:
+                text = "Cannot bind to a resource that is not a package."
+                raise Refusal(409, text) from None
+            raise
+
+    def _check_binding(self, binding: Binding, old: Package | None) -> None:
+        if old is not None and old.binding is None:
+            text = "Resource is a package and cannot be converted into a binding."
+            raise Refusal(409, text)
+        if self._store.get(Package, binding.path).binding is not None:
             raise Refusal(400, "Cannot bind to another package binding.")
 
     def _get(self, path: str) -> Reply:
-        package = self._store.find(Package, path)
-        target = package.binding.path if package is not None and package.binding else path
-        if package is None or self._store.find(Package, target) is None:
-            raise Refusal(404, f"The requested resource '{target}' does not exist.")
+        package = self._store.get(Package, path)
         bound, parameters = self._store.package_of(path)
         inside = self._store.all(Action, bound.path)
         feeds = [action for action in inside if action.annotations.get("feed")]

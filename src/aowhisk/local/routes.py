@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from aowhisk.local.bodies import KINDS, PYTHON_DEFAULT
+from aowhisk.local.entitlement import Entitlement, not_yours
 from aowhisk.local.http import (
     ASGIReceive,
     ASGIScope,
@@ -33,14 +34,20 @@ WRONG_CREDENTIALS = "The supplied authentication is invalid"
 
 
 class Routes:
-    """The ASGI 3 application. `collections` answer for one namespace each kind of thing."""
+    """The ASGI 3 application. `collections` answer for one namespace each kind of thing, of what
+    `entitlement` allows; `limits` are the server's."""
 
     def __init__(
-        self, users: Sequence[User], limits: Limits, collections: Mapping[str, Collection]
+        self,
+        users: Sequence[User],
+        limits: Limits,
+        collections: Mapping[str, Collection],
+        entitlement: Entitlement,
     ) -> None:
         self._users = users
         self._limits = limits
         self._collections = collections
+        self._entitlement = entitlement
         self._known: dict[bytes, User] = {}  # Authorization headers that were right
 
     async def __call__(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
@@ -84,8 +91,9 @@ class Routes:
     async def _inside(
         self, request: Request, user: User, namespace: str, collection: str, names: list[str]
     ) -> Reply:
-        if namespace != "_":
-            check_namespace(namespace)
+        if namespace == "_":
+            namespace = user.namespace
+        check_namespace(namespace)
         if collection == "limits":
             return self._limits_of(request, user, namespace, names)
         if collection not in self._collections:
@@ -96,18 +104,17 @@ class Routes:
                     check_name(name)
             if collection == "actions" and names and names[-1] and request.method == "POST":
                 user.throttle.charge()
-        if namespace not in ("_", user.namespace):
-            return _foreign(request, namespace, collection, names)
-        return await self._collections[collection](request, user, user.namespace, names)
+        self._entitlement.check(user.namespace, request.method, namespace, collection, names)
+        return await self._collections[collection](request, user, namespace, names)
 
     def _limits_of(self, request: Request, user: User, namespace: str, names: list[str]) -> Reply:
         if request.method != "GET":
             raise Refusal.no_route()
         if names and names != [""]:
             raise Refusal(400, "Inner entity level routes for limits are not yet implemented.")
-        if namespace not in ("_", user.namespace):
-            raise Refusal(403, _not_yours(namespace))
-        return Reply(self._limits.to_json())
+        if namespace != user.namespace:
+            raise not_yours(namespace)
+        return Reply(user.throttle.limits.to_json())
 
     def _user(self, request: Request) -> User:
         header = request.headers.get(b"authorization", b"")
@@ -174,18 +181,6 @@ def _api() -> dict[str, object]:
         "buildno": "local",
         "swagger_paths": {"ui": "/docs", "api-docs": "/api-docs"},
     }
-
-
-def _foreign(request: Request, namespace: str, collection: str, names: list[str]) -> Reply:
-    if collection == "packages" and not names and request.method == "GET":
-        return Reply(
-            []
-        )  # of foreign packages only published ones are listed, and nobody else is here
-    raise Refusal(403, _not_yours("/".join([namespace, *filter(None, names)])))
-
-
-def _not_yours(what: str) -> str:
-    return f"The supplied authentication is not authorized to access '{what}'."
 
 
 async def _lifespan(receive: ASGIReceive, send: ASGISend) -> None:

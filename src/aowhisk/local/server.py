@@ -3,11 +3,8 @@ processes."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +17,12 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from aowhisk.errors import ConfigError
+from aowhisk.local.accounts import Account
 from aowhisk.local.actions import Actions
 from aowhisk.local.activations import Activations
 from aowhisk.local.container import Launch
+from aowhisk.local.entitlement import Entitlement
+from aowhisk.local.environment import check_place, check_store, container_environ, make_folder
 from aowhisk.local.faults import Fault, FaultPlan
 from aowhisk.local.functions import source_of
 from aowhisk.local.http import Refusal
@@ -37,8 +37,6 @@ from aowhisk.local.store import Store
 from aowhisk.local.throttle import Throttle
 from aowhisk.manifest import Manifest
 from aowhisk.models import JSON, Activation
-from object_store import StoreError
-from object_store.store import open_backend
 from object_store.wire import STORE_URL
 
 __all__ = ["GUEST", "LocalOpenWhisk"]
@@ -48,18 +46,6 @@ GUEST = (
     "123zO3xZCLrMN6v2BKK1dXYFpXlPkccOFqm12CdAsMgRU4VrNZ9lyGVCGuMDGIwP"
 )
 """OpenWhisk's public test credentials."""
-NAMESPACE = "guest"
-ENVIRONMENT = "aowhisk"
-_KEPT = (
-    "PATH",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-    "TMPDIR",
-    "TZ",
-    "LD_LIBRARY_PATH",
-    "DYLD_LIBRARY_PATH",
-)
 
 
 class LocalOpenWhisk:
@@ -77,7 +63,7 @@ class LocalOpenWhisk:
         self,
         *,
         root: str | Path,
-        auth: str = GUEST,
+        auth: str | Sequence[Account] = GUEST,
         init_params: Mapping[str, str] | None = None,
         faults: Sequence[Fault] = (),
         limits: Limits | None = None,
@@ -87,18 +73,25 @@ class LocalOpenWhisk:
         api_host: str = "",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        _check_store((init_params or {}).get(STORE_URL))
-        if ":" not in auth:
-            raise ConfigError("auth is not `user:secret`")
+        check_store((init_params or {}).get(STORE_URL))
+        accounts = [Account("guest", auth)] if isinstance(auth, str) else list(auth)
+        if not accounts:
+            raise ConfigError("a local OpenWhisk needs an account")
         self.root = Path(root)
-        self.auth = auth
+        self.namespace = accounts[0].namespace
+        self.auth = accounts[0].key
         self._python = python
         self._api_host = api_host
         self._containers = containers
         self._idle = idle
         self._limits = limits or Limits()
-        self._user = User(NAMESPACE, auth, Throttle(self._limits, clock))
+        users = [
+            User(one.namespace, one.key, Throttle(self._limits.overlaid(one.limits), clock))
+            for one in accounts
+        ]
+        self._user = users[0]
         self._store = Store(clock)
+        entitlement = Entitlement(self._store)
         self._records = Records()
         self._faults = FaultPlan(faults)
         self._pool: Pool | None = None
@@ -107,23 +100,18 @@ class LocalOpenWhisk:
         self._actions = Actions(
             self._store, self._invoker, self._limits, self._faults, dict(init_params or {})
         )
-        self._packages = Packages(self._store)
+        self._packages = Packages(self._store, entitlement)
         collections: dict[str, Collection] = {
             "actions": self._actions,
             "packages": self._packages,
             "activations": Activations(self._records),
         }
-        self.app = Routes([self._user], self._limits, collections)
+        self.app = Routes(users, self._limits, collections, entitlement)
 
     async def __aenter__(self) -> Self:
-        if os.environ.get("__OW_EXECUTION_ENV") == ENVIRONMENT:
-            raise ConfigError(
-                "a local OpenWhisk cannot start inside one of its own actions; "
-                'what the script does has to stand under `if __name__ == "__main__"`'
-            )
-        await anyio.to_thread.run_sync(self._check_python)
-        self._folder = await anyio.to_thread.run_sync(self._make_folder)
-        launch = Launch(self._python, self._environ(), self._folder)
+        await anyio.to_thread.run_sync(check_place, self._python)
+        self._folder = await anyio.to_thread.run_sync(make_folder, self.root)
+        launch = Launch(self._python, container_environ(self._api_host), self._folder)
         pool = Pool(launch, size=self._containers, idle=self._idle)
         tasks = anyio.create_task_group()
         await tasks.__aenter__()
@@ -194,7 +182,7 @@ class LocalOpenWhisk:
         return [
             Activation.from_json(record.document)
             for record in self._records
-            if action is None or record.path == f"{NAMESPACE}/{action}"
+            if action is None or record.path == f"{self.namespace}/{action}"
         ]
 
     def count(self, action: str | None = None) -> int:
@@ -208,50 +196,7 @@ class LocalOpenWhisk:
 
     def _put(self, put: Callable[..., object], name: str, body: Mapping[str, JSON]) -> None:
         try:
-            put(f"{NAMESPACE}/{name}", body, overwrite=True)
+            put(f"{self.namespace}/{name}", body, overwrite=True)
         except Refusal as refusal:
             text = refusal.text.replace("\n", " ")
             raise ConfigError(f"cannot deploy {name!r}: {text}") from refusal
-
-    def _check_python(self) -> None:
-        if shutil.which(self._python) is None:
-            raise ConfigError(f"there is no Python at {self._python!r} to run actions with")
-
-    def _make_folder(self) -> Path:
-        self.root.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="containers-", dir=self.root)).resolve()
-
-    def _environ(self) -> dict[str, str]:
-        """A container's own environment: next to nothing of ours, but where Python and
-        object_store are."""
-        kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        given = os.environ.get("PYTHONPATH", "")
-        paths = [os.path.abspath(path) for path in given.split(os.pathsep) if path]
-        spec = importlib.util.find_spec("object_store")
-        if spec is not None and spec.origin is not None:
-            folder = str(Path(spec.origin).resolve().parents[1])
-            if "site-packages" not in folder and folder not in paths:
-                paths.append(folder)
-        if paths:
-            kept["PYTHONPATH"] = os.pathsep.join(paths)
-        return kept | {
-            "__OW_API_HOST": self._api_host,
-            "__OW_EXECUTION_ENV": ENVIRONMENT,
-            "__OW_PROXY_VERSION": ENVIRONMENT,
-            "__OW_WAIT_FOR_ACK": "1",
-        }
-
-
-def _check_store(url: str | None) -> None:
-    """Raise ConfigError for a store that actions in processes of their own cannot share."""
-    if url is None:
-        return
-    if url.startswith("memory:"):
-        raise ConfigError(
-            f"the store {url!r} cannot serve a local OpenWhisk: every action runs in a process of "
-            "its own, and would have a memory of its own; use folder:///path or s3://"
-        )
-    try:
-        open_backend(url)
-    except StoreError as error:
-        raise ConfigError(f"the store of the actions cannot be used: {error}") from error

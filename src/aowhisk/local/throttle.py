@@ -13,10 +13,10 @@ __all__ = ["Throttle"]
 
 class Throttle:
     """Counts for one namespace (ENTL/RateThrottler.scala, ENTL/ActivationThrottler.scala).
-    `clock` gives epoch seconds."""
+    `limits` are the namespace's; `clock` gives epoch seconds."""
 
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.time) -> None:
-        self._limits = limits
+        self.limits = limits
         self._clock = clock
         self._minute = 0
         self._begun = 0
@@ -29,7 +29,7 @@ class Throttle:
         if minute != self._minute:
             self._minute, self._begun = minute, 0
         self._begun += 1
-        limits = self._limits
+        limits = self.limits
         if self._begun > limits.invocations_per_minute:
             raise Refusal(
                 429,

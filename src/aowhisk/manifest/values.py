@@ -186,7 +186,7 @@ def parse(file: Path) -> object:
     try:
         return yaml.load(file.read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError) as problem:
-        raise ConfigError(f"cannot read the manifest {file}: {problem}") from problem
+        raise ConfigError(f"cannot read {file}: {problem}") from problem
     except yaml.YAMLError as problem:
         raise ConfigError(f"{file}: is not YAML: {problem}") from problem
 

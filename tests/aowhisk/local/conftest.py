@@ -53,8 +53,8 @@ def annotations(record: dict[str, Any]) -> dict[str, Any]:
     return {item["key"]: item["value"] for item in record["annotations"]}
 
 
-def client(ow: LocalOpenWhisk, url: str | None = None) -> httpx.AsyncClient:
-    user, _, secret = ow.auth.partition(":")
+def client(ow: LocalOpenWhisk, url: str | None = None, key: str = "") -> httpx.AsyncClient:
+    user, _, secret = (key or ow.auth).partition(":")
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(ow.app) if url is None else None,
         base_url=f"{url or 'http://ow'}/api/v1/namespaces/_/",
@@ -102,11 +102,12 @@ def opened(tmp_path: Path) -> Callable[..., Any]:
 
 @pytest.fixture
 def rest_of() -> Callable[..., Any]:
-    """Opens a client for a local OpenWhisk, whether or not that is running."""
+    """Opens a client for a local OpenWhisk, whether or not that is running; `key` is that of the
+    namespace, by default of the first."""
 
     @asynccontextmanager
-    async def open_(ow: LocalOpenWhisk) -> AsyncIterator[Rest]:
-        async with client(ow) as http:
+    async def open_(ow: LocalOpenWhisk, key: str = "") -> AsyncIterator[Rest]:
+        async with client(ow, key=key) as http:
             yield Rest(http)
 
     return open_
