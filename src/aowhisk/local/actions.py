@@ -118,6 +118,7 @@ class Actions:
             environ=dict(self._init) | environment({key: given[key] for key in init}),
             transaction=transaction,
             binding=binding,
+            stored=stored,
         )
 
     def _get(self, request: Request, path: str) -> Reply:
@@ -182,7 +183,7 @@ class Actions:
         return payload
 
     def _refuse_on_purpose(self, invocation: Invocation) -> None:
-        name, params, limits = invocation.name, invocation.arguments, self._limits
+        name, params, limits = invocation.name, invocation.params, self._limits
         if throttle := self._faults.due(Throttle, name, params):
             budget, in_flight = limits.invocations_per_minute, limits.concurrent_invocations
             raise Refusal(

@@ -8,7 +8,18 @@ from typing import TypeAlias
 
 from aowhisk.models import JSON
 
-__all__ = ["Action", "Binding", "Entity", "Package", "Parameter", "Parameters", "merged", "pairs"]
+__all__ = [
+    "SEQUENCE",
+    "Action",
+    "Binding",
+    "Entity",
+    "Package",
+    "Parameter",
+    "Parameters",
+    "is_truthy",
+    "merged",
+    "pairs",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +30,7 @@ class Parameter:
     init: bool = False
 
 
+SEQUENCE = "sequence"
 Parameters: TypeAlias = Mapping[str, Parameter]
 
 
@@ -28,6 +40,11 @@ def merged(*layers: Parameters) -> dict[str, Parameter]:
     for layer in layers:
         result |= layer
     return result
+
+
+def is_truthy(value: JSON) -> bool:
+    """What annotations count as set (ENT/Parameter.scala): an empty list does, 0 and "" do not."""
+    return isinstance(value, dict | list) or bool(value)
 
 
 def pairs(values: Mapping[str, JSON]) -> list[JSON]:
@@ -85,6 +102,16 @@ class Action(_Stored):
     def kind(self) -> str:
         """Such as `python:3.11`."""
         return str(self.exec["kind"])
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether it names other actions to run one after the other."""
+        return self.kind == SEQUENCE
+
+    @property
+    def is_conductor(self) -> bool:
+        """Whether its answers say which action to run next; a sequence never is one."""
+        return not self.is_sequence and is_truthy(self.annotations.get("conductor"))
 
     def to_json(self, *, code: bool = True, inherited: Parameters | None = None) -> dict[str, JSON]:
         """The whole action; `inherited` are parameters that lie below its own."""

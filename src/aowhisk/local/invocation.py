@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from aowhisk.local.entities import Action
-from aowhisk.local.http import to_json
+from aowhisk.local.entities import Action, Parameters
+from aowhisk.local.http import Refusal, to_json
 from aowhisk.local.records import Record
 from aowhisk.local.throttle import Throttle
 from aowhisk.models import JSON
@@ -29,28 +29,38 @@ class User:
 
 @dataclass(eq=False, slots=True)
 class Invocation:
-    """One accepted invocation. `arguments` and `environ` are what the action gets; `received` is in
-    epoch seconds.
+    """One accepted invocation. `arguments` and `environ` are what the action gets, of a sequence
+    or a composition the payload; `received` is in epoch seconds.
 
-    `done` is set once `record` is there, which a fault may prevent; `ended` when all is over.
+    `done` is set once `record` is there, which a fault may prevent, or `refusal`, where it broke
+    and has none; `ended` when all is over. `stored` are the parameters below the payload, `cause`
+    is the id of the sequence or composition that it is a part of.
     """
 
     user: User
     action: Action
-    arguments: Mapping[str, JSON]
+    arguments: Mapping[str, JSON] | list[JSON]
     environ: Mapping[str, str]
     transaction: str
     binding: str | None = None
+    stored: Parameters = field(default_factory=dict)
+    cause: str | None = None
     received: float = field(default_factory=time.time)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     done: anyio.Event = field(default_factory=anyio.Event)
     ended: anyio.Event = field(default_factory=anyio.Event)
     record: Record | None = None
+    refusal: Refusal | None = None
 
     @property
     def name(self) -> str:
         """`[package/]action`."""
         return self.action.path.partition("/")[2]
+
+    @property
+    def params(self) -> Mapping[str, JSON]:
+        """The arguments by name; a list has none."""
+        return self.arguments if isinstance(self.arguments, Mapping) else {}
 
     @property
     def seconds(self) -> float:

@@ -6,18 +6,19 @@ import json
 import logging
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
 from aowhisk.local.container import Container, Ended, OutOfTime
-from aowhisk.local.faults import Delay, Fail, FaultPlan, Lose, LoseRecord
+from aowhisk.local.documents import record_of
+from aowhisk.local.faults import FaultPlan
 from aowhisk.local.http import OVERLOADED, Refusal
+from aowhisk.local.incidents import befall, spoil
 from aowhisk.local.invocation import Invocation
 from aowhisk.local.logs import INCOMPLETE, stamped
-from aowhisk.local.losses import lose
 from aowhisk.local.outcome import EXITED, NOT_STARTED, OUT_OF_MEMORY, Response
 from aowhisk.local.pool import Pool
 from aowhisk.local.records import Record, Records
@@ -63,25 +64,41 @@ class Invoker:
         self._closed = True
 
     def submit(self, invocation: Invocation) -> None:
-        """Begin; `invocation.done` tells the end. Refused (503) once the server stops."""
-        if self._closed:
-            raise Refusal(503, OVERLOADED)
-        if self._running is None:
-            raise RuntimeError("the local OpenWhisk is not running; enter it with `async with`")
-        tasks, pool = self._running
+        """Begin in a container; `invocation.done` tells the end. Refused (503) once the server
+        stops."""
+        _, pool = self._here()
         invocation.user.throttle.in_flight += 1
-        self.begun[invocation.name] += 1
+        self.start(invocation, _Activation(pool, self._records, self._faults).run)
+
+    def start(self, invocation: Invocation, work: Callable[[Invocation], Awaitable[None]]) -> None:
+        """Begin `work`, which is to end with `invocation.done`. Refused (503) once the server
+        stops."""
+        tasks, _ = self._here()
+        self.count(invocation)
         self._open.add(invocation)
-        tasks.start_soon(self._run, _Activation(pool, self._records, self._faults), invocation)
+        tasks.start_soon(self._run, work, invocation)
+
+    def count(self, invocation: Invocation) -> None:
+        """Say that it has begun."""
+        self.begun[invocation.name] += 1
 
     async def settled(self) -> None:
         """Wait until no activation is running."""
         while self._open:
             await next(iter(self._open)).ended.wait()
 
-    async def _run(self, activation: _Activation, invocation: Invocation) -> None:
+    def _here(self) -> tuple[TaskGroup, Pool]:
+        if self._closed:
+            raise Refusal(503, OVERLOADED)
+        if self._running is None:
+            raise RuntimeError("the local OpenWhisk is not running; enter it with `async with`")
+        return self._running
+
+    async def _run(
+        self, work: Callable[[Invocation], Awaitable[None]], invocation: Invocation
+    ) -> None:
         try:
-            await activation.run(invocation)
+            await work(invocation)
         except anyio.get_cancelled_exc_class():
             invocation.done.set()  # the server stops: who still waits is told 202
             raise
@@ -103,8 +120,7 @@ class _Activation:
         keep = True
         try:
             await self._attempt(invocation, measured)
-            if self._faults:
-                keep = await self._spoil(invocation, measured.response)
+            keep = await spoil(self._faults, invocation, measured.response)
         except Exception:  # noqa: BLE001  (whatever it is, this activation ends with a record and the others go on)
             _log.exception(
                 "activation %s of %s failed inside the server", invocation.id, invocation.name
@@ -119,13 +135,10 @@ class _Activation:
             invocation.done.set()
 
     async def _attempt(self, invocation: Invocation, measured: _Measured) -> None:
-        if self._faults:
-            params = invocation.arguments
-            if delay := self._faults.due(Delay, invocation.name, params):
-                await anyio.sleep(delay.seconds)
-            if fail := self._faults.due(Fail, invocation.name, params):
-                measured.response = Response(fail.status, {"error": fail.message})
-                return
+        failed = await befall(self._faults, invocation)
+        if failed is not None:
+            measured.response = failed
+            return
         if invocation.action.kind == "blackbox":
             image = invocation.action.exec["image"]
             measured.response = Response.developer_error(
@@ -229,15 +242,6 @@ class _Activation:
         if response.status is Status.DEVELOPER_ERROR and not response.timed_out:
             measured.logs.append(stamped("stderr", INCOMPLETE))
 
-    async def _spoil(self, invocation: Invocation, response: Response) -> bool:
-        """The faults after a run; whether the record is to be kept."""
-        params = invocation.arguments
-        if response.status is Status.SUCCESS and (
-            loss := self._faults.due(Lose, invocation.name, params)
-        ):
-            await lose(loss, response.result, invocation.environ)
-        return self._faults.due(LoseRecord, invocation.name, params) is None
-
 
 class _returning:
     """Leave to start a container, which goes back to the pool unless the block sets `keep`."""
@@ -265,7 +269,6 @@ def _record(invocation: Invocation, measured: _Measured) -> Record:
     start = int(began * 1000)
     duration = max(0, round(((measured.init or 0.0) + measured.run) * 1000))
     annotations: dict[str, JSON] = {
-        "path": action.path,
         "kind": action.kind,
         "waitTime": max(0, round((began - invocation.received) * 1000)),
         "limits": dict(action.limits),
@@ -273,22 +276,12 @@ def _record(invocation: Invocation, measured: _Measured) -> Record:
     }
     if measured.init is not None:
         annotations["initTime"] = max(1, round(measured.init * 1000))
-    if invocation.binding is not None:
-        annotations["binding"] = invocation.binding
-    document: dict[str, Any] = {
-        "namespace": invocation.user.namespace,
-        "name": action.name,
-        "version": action.version,
-        "subject": invocation.user.namespace,
-        "activationId": invocation.id,
-        "start": start,
-        "end": start + duration,
-        "duration": duration,
-        "response": response.to_json(),
-        "logs": measured.logs,
-        "annotations": [{"key": key, "value": value} for key, value in annotations.items()],
-        "publish": False,
-    }
-    return Record(
-        invocation.id, invocation.user.namespace, action.path, start, response.status, document
+    return record_of(
+        invocation,
+        response,
+        annotations,
+        start=start,
+        end=start + duration,
+        duration=duration,
+        logs=measured.logs,
     )
