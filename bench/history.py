@@ -3,7 +3,7 @@
 The file is filled through the journal's own schema, in large transactions: runs of maps of 100
 calls, one run of 2,000 calls, 1 % failures, an object read and one written by each call. The
 questions go through `History`, as a user's do; the median and the worst of 20 are shown, each asked
-of something else, after one to warm up.
+of something else, after one to warm up. All but the worst of each must keep within the bound.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def main() -> None:
     print(f"{'question':34} {'median':>8} {'worst':>8}")
     for name, times in found.items():
         print(f"{name:34} {statistics.median(times) * 1e3:5.1f} ms {max(times) * 1e3:5.1f} ms")
-    slow = [name for name, times in found.items() if statistics.median(times) > BOUND]
+    slow = [name for name, times in found.items() if sorted(times)[:19][-1] > BOUND]
     if slow:
         print(f"slower than {BOUND * 1000:.0f} ms: {', '.join(slow)}")
         sys.exit(1)

@@ -29,6 +29,23 @@ def mongo_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.kill()
 
 
+@pytest.fixture(scope="session")
+def nx_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of the other server on loopback, which differs in other ways from the real one."""
+    if not MongoServer.is_installed("nx"):
+        pytest.skip(f"nx-27017 is not installed; {INSTALL}")
+    server = MongoServer("nx", tmp_path_factory.mktemp("nx"))
+    server.start()
+    yield server.url
+    server.kill()
+
+
+@pytest.fixture
+def nx_url(nx_server_url: str) -> str:
+    """The URL of a database of the test's own there."""
+    return with_database(nx_server_url, f"aowhisk_test_{uuid.uuid4().hex[:12]}")
+
+
 @pytest.fixture
 def mongo_url(mongo_server_url: str) -> Iterator[str]:
     """The URL of a database of the test's own."""

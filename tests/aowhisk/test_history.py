@@ -84,11 +84,11 @@ EVENTS: list[Event] = [
 ]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "mongo", "nx"])
 async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
     """Each kind, open, with the events above."""
-    memory = request.param == "memory"
-    found = open_journal("memory:" if memory else f"sqlite://{tmp_path}/a%20b/journal%3f.db")
+    urls = {"memory": "memory:", "sqlite": f"sqlite://{tmp_path}/a%20b/journal%3f.db"}
+    found = open_journal(urls.get(request.param) or request.getfixturevalue(f"{request.param}_url"))
     await found.open()
     for event in EVENTS:
         found.put(event)

@@ -494,7 +494,7 @@ async def test_people_can_ask_with_mongosh(journal: MongoJournal, database: Any)
     [ended] = database.events.find({"body.error_class": "TimedOut", "at": {"$gt": 2}})
     assert (ended["call"], ended["writes"], ended["owner"]) == ("c", ["b/x"], journal.owner)
     assert database.events.count_documents({"writes": "b/x"}) == 1
-    assert database.journal.find_one() == {"_id": "aowhisk", "version": 1}
+    assert database.journal.find_one() == {"_id": "aowhisk", "version": 2}
 
 
 async def test_a_run_whose_end_did_not_get_into_the_list_of_runs_is_listed_as_ended(

@@ -18,47 +18,27 @@ import itertools
 import zlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 
 from aowhisk.errors import JournalError
 from aowhisk.events.model import Ended, Event, Intended, RunState
-from aowhisk.events.mongo_database import Client, Database, Encoded, Index, encode
-from aowhisk.events.mongo_documents import (
-    event_of,
-    event_with,
-    shortened,
-    whole,
-)
+from aowhisk.events.mongo_database import Client, Database, Encoded, encode
+from aowhisk.events.mongo_documents import shortened, whole
+from aowhisk.events.mongo_events import Events
 from aowhisk.events.mongo_runs import Change, Runs, change_of
+from aowhisk.events.mongo_schema import prepare
 from aowhisk.events.sink import Lease, RunInfo, Written
 from aowhisk.events.writer import Away, Hold, Writer
 
 __all__ = ["MongoJournal"]
 
-VERSION = 1
-_INDEXES = {
-    "events": (
-        Index("run_seq", ("run", "seq"), unique=True),
-        Index("state_run", ("state", "run"), only="state"),
-        Index("writes_at", ("writes", "at"), only="writes"),
-        Index("reads_at", ("reads", "at"), only="reads"),
-        Index("failures_at", ("body.error_class", "at"), only="body.error_class"),
-    ),
-    "runs": (
-        Index("state_started", ("state", "started")),
-        Index("name_started", ("name", "started")),
-    ),
-    "chunks": (Index("run", ("run",)),),
-    "leases": (),
-}
 _T = TypeVar("_T")
 _MOST = 1000  # events in a batch
 _LARGE = 4_000_000  # bytes of a document; MongoDB takes 16 MiB
 _CHUNK = 8_000_000
 _CLOSING = 5.0
-_BREATH = 50  # events made of documents before others may run: about 1 ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +64,7 @@ class MongoJournal:
         self._database = Database(where, database)
         self._writer = Writer(self._database.label, self._row, self._store, most=_MOST)
         self._runs = Runs(self._database)
+        self._events = Events(self._database)
         self._puts = itertools.count()
 
     def __repr__(self) -> str:
@@ -94,9 +75,14 @@ class MongoJournal:
         """The name of this process among those that share the database."""
         return self._writer.owner
 
+    @property
+    def database(self) -> Database:
+        """Where it is."""
+        return self._database
+
     async def open(self) -> None:
         """Connect and make what is missing; raises ConfigError or JournalError."""
-        await self._database.open(VERSION, _INDEXES)
+        await self._database.open(prepare)
 
     async def close(self) -> None:
         """Write what is queued, for a few seconds at most, and disconnect."""
@@ -126,7 +112,7 @@ class MongoJournal:
     async def read(self, run: str) -> Sequence[Event]:
         """All events of a run, in order."""
         await self.commit()
-        return await self._ask(lambda: self._events({"run": run}, [("seq", 1)]))
+        return await self._ask(lambda: self._events.find({"run": run}, [("seq", 1)]))
 
     async def writers(self, key: str, *, other_than: str) -> Sequence[Written]:
         """The attempts of the run, but `other_than`, that wrote `key` last, oldest first."""
@@ -211,43 +197,19 @@ class MongoJournal:
                 "chunks", [{"_id": name, "run": row.hold.run, "data": part}]
             )
 
-    async def _events(self, query: Any, sort: Sequence[tuple[str, int]]) -> list[Event]:
-        events = []
-        for n, document in enumerate(await self._database.find("events", query, sort=sort)):
-            events.append(await self._event(document))
-            if n % _BREATH == 0:
-                await asyncio.sleep(0)
-        return events
-
-    async def _event(self, document: dict[str, Any]) -> Event:
-        if "json" in document:
-            return event_with(document, document["json"])
-        if "chunks" not in document:
-            return event_of(document)
-        unpack, parts = zlib.decompressobj(), []
-        for n in itertools.count():
-            name = f"{document['owner']}#{document['put']}#{n}"
-            found = await self._database.find("chunks", {"_id": name})
-            if not found:
-                raise JournalError(f"a part of event {document['_id']} is gone: chunk {name}")
-            parts.append(await asyncio.to_thread(unpack.decompress, found[0]["data"]))
-            if unpack.eof:
-                break
-        return event_with(document, b"".join(parts))
-
     async def _writers(self, key: str, other_than: str) -> list[Written]:
         wrote = {"writes": key, "of": {"$ne": other_than}}
         last = await self._database.find("events", wrote, ["of"], sort=[("at", -1)], limit=1)
         if not last:
             return []
         wrote["of"] = last[0]["of"]
-        ends = await self._events(wrote, [("at", 1), ("seq", 1)])
+        ends = await self._events.find(wrote, [("at", 1), ("seq", 1)])
         attempts = [end.attempt for end in ends if isinstance(end, Ended)]
         runs = sorted({end.run for end in ends})
         intended = {"run": {"$in": runs}, "kind": "intended", "attempt": {"$in": attempts}}
         begun = {
             each.attempt: each
-            for each in await self._events(intended, [("seq", 1)])
+            for each in await self._events.find(intended, [("seq", 1)])
             if isinstance(each, Intended)
         }
         return [

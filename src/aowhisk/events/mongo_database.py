@@ -1,9 +1,9 @@
 """A MongoDB database as the journal uses it; the only door to motor and pymongo.
 
 Only what motor and PyMongo's AsyncMongoClient share, and what needs no session: insert, find,
-update and delete. Every failure comes out as Away (the same again may succeed) or JournalError; no
-message carries credentials. What is acknowledged is on the disks of a majority, and only that is
-read.
+aggregate, update and delete. Every failure comes out as Away (the same again may succeed) or
+JournalError; no message carries credentials. What is acknowledged is on the disks of a majority,
+and only that is read.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any, Protocol
@@ -63,7 +63,8 @@ class Client(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index: its keys in order; `only` names the field that a document must have to be in it."""
+    """An index: its keys in order, those that begin with "-" downwards; `only` names the field that
+    a document must have to be in it."""
 
     name: str
     keys: tuple[str, ...]
@@ -101,18 +102,27 @@ class Database:
         """Whether it can be used."""
         return self._database is not None
 
-    async def open(self, version: int, indexes: Mapping[str, Sequence[Index]]) -> None:
-        """Connect, see that the database is ours and not newer than `version`, make what is
-        missing. Raises ConfigError, and JournalError for a newer one, which is left alone."""
+    async def open(self, prepare: Callable[[Database], Awaitable[None]]) -> None:
+        """Connect, and let `prepare` see whether it can be used. Raises ConfigError for one that
+        cannot be reached or used, and what `prepare` raises; it is closed then."""
         try:
             self._connect()
             with self._door():
-                await self._prepare(version, indexes)
+                await self._database.command("ping")  # `hello` is not known to every server
+            await prepare(self)
         except Away as error:
             await self.close()
             raise ConfigError(
                 f"the journal {self.label} cannot be reached ({error}); is the server running, and "
                 "is AOWHISK_JOURNAL right?"
+            ) from error
+        except JournalError as error:
+            await self.close()
+            if not isinstance(error.__cause__, OperationFailure):
+                raise
+            raise ConfigError(
+                f"{error}; check the user, the password, authSource, and that the user may read "
+                "and write this database"
             ) from error
         except BaseException:
             await self.close()
@@ -146,18 +156,41 @@ class Database:
         query: Mapping[str, Any],
         fields: Sequence[str] | None = None,
         *,
+        without: Sequence[str] = (),
         sort: Sequence[tuple[str, int]] = (),
         limit: int = 0,
     ) -> list[dict[str, Any]]:
-        """The documents that a query finds, with these fields of theirs or all."""
+        """The documents that a query finds, with these fields of theirs or all. `without` names
+        what is not needed; it may come all the same."""
+        shown = dict.fromkeys(without, 0) if without else fields
         with self._door():
-            cursor = self._collection(collection).find(query, fields).batch_size(_PAGE)
+            cursor = self._collection(collection).find(query, shown).batch_size(_PAGE)
             if sort:
                 cursor = cursor.sort(list(sort))
             if limit:
                 cursor = cursor.limit(limit)
             found: list[dict[str, Any]] = await cursor.to_list(None)
             return found
+
+    async def aggregate(
+        self, collection: str, pipeline: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """What a pipeline makes of the documents."""
+        with self._door():
+            cursor = self._collection(collection).aggregate(list(pipeline))
+            if isawaitable(cursor):  # PyMongo's
+                cursor = await cursor
+            found: list[dict[str, Any]] = await cursor.to_list(None)
+            return found
+
+    async def index(self, collection: str, index: Index) -> None:
+        """Make an index, unless it is there."""
+        options: dict[str, Any] = {"unique": True} if index.unique else {}
+        if index.only is not None:
+            options["partialFilterExpression"] = {index.only: {"$exists": True}}
+        keys = [(key.removeprefix("-"), -1 if key[0] == "-" else 1) for key in index.keys]
+        with self._door():
+            await self._collection(collection).create_index(keys, name=index.name, **options)
 
     async def update(
         self,
@@ -197,46 +230,6 @@ class Database:
             write_concern=WriteConcern("majority", j=True),
             read_concern=ReadConcern("majority"),
         )
-
-    async def _prepare(self, version: int, indexes: Mapping[str, Sequence[Index]]) -> None:
-        try:
-            await self._database.command("ping")  # `hello` is not known to every server
-            await self._check(version, indexes)
-            for collection, wanted in indexes.items():
-                for index in wanted:
-                    await self._make(self._database[collection], index)
-        except OperationFailure as error:
-            if _passes(error):
-                raise
-            raise ConfigError(
-                f"the journal {self.label} cannot be used: {_text(error)}; check the user, the "
-                "password, authSource, and that the user may read and write this database"
-            ) from error
-
-    async def _check(self, version: int, indexes: Mapping[str, Sequence[Index]]) -> None:
-        ours = {"_id": "aowhisk"}
-        found = await self._database["journal"].find_one(ours)
-        if found is None:
-            for collection in indexes:
-                if await self._database[collection].find_one({}, ["_id"]) is not None:
-                    raise ConfigError(
-                        f"the database {self.label} has {collection!r} of something else; name "
-                        "another database in AOWHISK_JOURNAL"
-                    )
-            await self.insert("journal", [{**ours, "version": version}])
-        elif found["version"] > version:
-            raise JournalError(
-                f"the journal {self.label} was written by a newer aowhisk (its version is "
-                f"{found['version']}, this one knows {version}); update aowhisk, or name another "
-                "journal"
-            )
-
-    async def _make(self, collection: Any, index: Index) -> None:
-        options: dict[str, Any] = {"unique": True} if index.unique else {}
-        if index.only is not None:
-            options["partialFilterExpression"] = {index.only: {"$exists": True}}
-        keys = [(key, 1) for key in index.keys]
-        await collection.create_index(keys, name=index.name, **options)
 
     @contextlib.contextmanager
     def _door(self) -> Iterator[None]:

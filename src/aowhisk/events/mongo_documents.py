@@ -21,12 +21,13 @@ from aowhisk.events.model import (
     Intended,
 )
 
-__all__ = ["clean", "event_of", "event_with", "shortened", "whole"]
+__all__ = ["clean", "event_of", "event_with", "measured", "shortened", "whole"]
 
 _TEXTS = ("params", "result", "items", "dag", "labels")
 _SHORT = 1000  # characters of a field that stays when the body does not
 _KEYS = 4_000_000  # characters of keys in one document's `reads` or `writes`
 _INT64 = 18  # digits that always fit
+_LARGEST = (1 << 63) - 1
 
 
 def whole(event: Event, seq: int, owner: str, declared: tuple[str, ...]) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def whole(event: Event, seq: int, owner: str, declared: tuple[str, ...]) -> dict
     if isinstance(event, Intended) and event.writes:
         document["declares"] = [clean(key) for key in event.writes]
     elif isinstance(event, Ended):
-        document.update(_touched(event, declared))
+        document.update(_touched(event, declared), **measured(event))
     body = to_json(event)
     for name in ("call", "attempt"):
         body.pop(name, None)
@@ -92,6 +93,21 @@ def event_with(document: Mapping[str, Any], text: str | bytes) -> Event:
 def clean(text: str) -> str:
     """The text without lone surrogates, which UTF-8 has no bytes for."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def measured(event: Ended) -> dict[str, Any]:
+    """What questions are asked by: the keys in `writes` that were `kept` as they stood; of a
+    successful activation bytes read, and milliseconds of all and of its cold start."""
+    found: dict[str, Any] = {}
+    if kept := [clean(record.key) for record in event.writes if record.kept]:
+        found["kept"] = list(_fitting(kept))
+    record = event.activation
+    if event.error is None and record is not None and record.duration is not None:
+        found["bytes_read"] = min(sum(read.size for read in event.reads), _LARGEST)
+        found["duration_ms"] = round(record.duration * 1000)
+        if record.init_time is not None:
+            found["init_ms"] = round(record.init_time * 1000)
+    return found
 
 
 def _touched(event: Ended, declared: tuple[str, ...]) -> dict[str, Any]:

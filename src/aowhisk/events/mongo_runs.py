@@ -92,21 +92,36 @@ class Runs:
         """The runs in these states, oldest first."""
         doubtful = _OPEN if states <= _OPEN else _DOUBTFUL
         query = {"state": {"$in": sorted(states | doubtful)}}
-        documents = {each["_id"]: each for each in await self._database.find("runs", query)}
-        doubted = [run for run, each in documents.items() if each["state"] in _DOUBTFUL]
-        truth = await self._truth(doubted)
+        documents = await self._database.find("runs", query)
+        truth = await self._truth(documents)
+        known = {each["_id"]: each["seq"] for each in documents}
         await self._set_right(
-            {run: each for run, each in truth.items() if each["seq"] != documents[run]["seq"]}
+            {run: each for run, each in truth.items() if each["seq"] != known[run]}
         )
-        for run in doubted:
-            found = documents.pop(run)
-            if run in truth:  # else its first event was never written
-                documents[run] = {**found, **truth[run]}
-        infos = [_info(each) for each in documents.values() if each["state"] in states]
+        infos = [_info(each) for each in _righted(documents, truth) if each["state"] in states]
         return sorted(infos, key=lambda info: info.started)
 
-    async def _truth(self, runs: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The fields that the documents of these runs should have, by their events."""
+    async def newest(
+        self, query: Mapping[str, Any], state: str | None, limit: int
+    ) -> list[dict[str, Any]]:
+        """The documents that a query finds, as they should be, of runs in this state (None: in
+        any), those that started last first. Changes nothing."""
+        doubtful = {} if state is None else {"state": {"$in": sorted({state, *_DOUBTFUL})}}
+        most = limit
+        while True:
+            documents = await self._database.find(
+                "runs", {**query, **doubtful}, sort=[("started", -1)], limit=most
+            )
+            found = _righted(documents, await self._truth(documents))
+            wanted = [each for each in found if state is None or each["state"] == state]
+            if len(wanted) >= limit or len(documents) < most:
+                return wanted[:limit]
+            most *= 4  # some of these were not what they said, or only doubtful
+
+    async def _truth(self, documents: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+        """The fields that those of these documents which may be wrong should have, by the events of
+        their runs."""
+        runs = [each["_id"] for each in documents if each["state"] in _DOUBTFUL]
         wanted = ["run", "seq", "at", "state", "name"]
         truth: dict[str, dict[str, Any]] = {}
         for n in range(0, len(runs), _AT_ONCE):
@@ -126,6 +141,17 @@ class Runs:
             for run, each in fields.items()
         ]
         await self._database.update("runs", changes)
+
+
+def _righted(
+    documents: Iterable[Mapping[str, Any]], truth: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The documents as they should be, without runs whose first event was never written."""
+    return [
+        {**each, **truth.get(each["_id"], {})}
+        for each in documents
+        if each["_id"] in truth or each["state"] not in _DOUBTFUL
+    ]
 
 
 def _fields(state: RunState, ended: float | None, seq: int) -> dict[str, Any]:

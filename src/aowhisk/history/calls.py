@@ -10,7 +10,7 @@ from typing import NamedTuple
 from aowhisk.events.model import CallEvent, Cause
 from aowhisk.history.values import CallState, CallSummary
 
-__all__ = ["Step", "step_of", "summaries", "time_of"]
+__all__ = ["Calls", "Step", "step_of", "time_of"]
 
 
 class Step(NamedTuple):
@@ -52,16 +52,25 @@ def time_of(at: float) -> datetime:
     return datetime.fromtimestamp(at, tz=UTC)
 
 
-def summaries(steps: Iterable[Step]) -> list[CallSummary]:
-    """One a call, in the order in which they were begun."""
-    found: dict[tuple[str, str], _Call] = {}
-    for step in steps:
+class Calls:
+    """The calls of a run, as far as the steps have come."""
+
+    def __init__(self, steps: Iterable[Step] = ()) -> None:
+        self._found: dict[tuple[str, str], _Call] = {}
+        for step in steps:
+            self.take(step)
+
+    def take(self, step: Step) -> None:
+        """Go on by one step."""
         ref = (step.run, step.call)
-        call = found.get(ref)
+        call = self._found.get(ref)
         if call is None:
-            call = found[ref] = _Call()
+            call = self._found[ref] = _Call()
         call.take(step)
-    return [call.summary(*ref) for ref, call in found.items()]
+
+    def summaries(self) -> list[CallSummary]:
+        """One a call, in the order in which they were begun."""
+        return [call.summary(*ref) for ref, call in self._found.items()]
 
 
 @dataclass(slots=True)

@@ -10,7 +10,6 @@ from aowhisk.errors import ConfigError
 from aowhisk.events import Journal, MemoryJournal, open_journal
 from aowhisk.events.model import Event, RunState
 from aowhisk.events.sqlite import SqliteJournal
-from aowhisk.history.calls import summaries
 from aowhisk.history.source import MemorySource, Period, Source
 from aowhisk.history.sqlite import SqliteSource
 from aowhisk.history.values import CallSummary, FailureClass, ObjectUse, RunSummary, Sample
@@ -35,8 +34,6 @@ class History:
     async def open(cls, where: Journal | str) -> AsyncIterator[History]:
         """The history of a journal, or of the URL of one. Of a journal that is open here, all that
         was put is seen. Raises ConfigError where there is none to be read."""
-        if isinstance(where, str) and where.partition(":")[0].startswith("mongodb"):
-            raise ConfigError("history reads memory: and sqlite: journals; mongodb: not yet")
         journal = open_journal(where)
         if isinstance(journal, MemoryJournal):
             yield cls(MemorySource(journal))
@@ -45,7 +42,8 @@ class History:
             async with SqliteSource.open(journal.path, before=before) as source:
                 yield cls(source)
         else:
-            raise ConfigError(f"history reads memory: and sqlite: journals, not {journal!r}")
+            async with _mongo_source(journal) as other:
+                yield cls(other)
 
     async def runs(
         self,
@@ -62,7 +60,7 @@ class History:
 
     async def calls(self, run: str) -> list[CallSummary]:
         """The calls of a run, in the order in which they were begun; none for an unknown run."""
-        return summaries(await self._source.steps(run))
+        return await self._source.calls(run)
 
     async def events(self, run: str) -> tuple[Event, ...]:
         """Everything that is known of a run, in order; empty for an unknown run."""
@@ -98,6 +96,23 @@ class History:
         how long an input of that size takes. Of the same size, newer ones come first from `near`
         on."""
         return await self._source.activations(action, near, limit)
+
+
+@asynccontextmanager
+async def _mongo_source(journal: Journal) -> AsyncIterator[Source]:
+    try:  # without its library no journal is of this kind
+        from aowhisk.events.mongo import MongoJournal
+        from aowhisk.history.mongo import MongoSource
+    except ImportError:
+        raise _unknown(journal) from None
+    if not isinstance(journal, MongoJournal):
+        raise _unknown(journal)
+    async with MongoSource.open(journal) as source:
+        yield source
+
+
+def _unknown(journal: Journal) -> ConfigError:
+    return ConfigError(f"history reads memory:, sqlite: and mongodb: journals, not {journal!r}")
 
 
 def _period(since: datetime | None, until: datetime | None) -> Period:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -18,10 +18,17 @@ from aowhisk.events.model import (
     RunState,
     state_of,
 )
-from aowhisk.history.calls import Step, step_of, time_of
-from aowhisk.history.values import FailureClass, FailureExample, ObjectUse, RunSummary, Sample
+from aowhisk.history.calls import Calls, step_of, time_of
+from aowhisk.history.values import (
+    CallSummary,
+    FailureClass,
+    FailureExample,
+    ObjectUse,
+    RunSummary,
+    Sample,
+)
 
-__all__ = ["MemorySource", "Mode", "Period", "Source"]
+__all__ = ["MemorySource", "Mode", "Period", "Source", "uses_of"]
 
 Mode = Literal["read", "write"]
 _EVER = 1e11  # epoch seconds: beyond any event
@@ -49,8 +56,8 @@ class Source(Protocol):
     async def events(self, run: str) -> tuple[Event, ...]:
         """In order."""
 
-    async def steps(self, run: str) -> list[Step]:
-        """What becomes of the run's calls, in order."""
+    async def calls(self, run: str) -> list[CallSummary]:
+        """In the order in which they were begun."""
 
     async def objects(self, key: str, mode: Mode, limit: int) -> list[ObjectUse]:
         """Newest first."""
@@ -92,13 +99,14 @@ class MemorySource:
         """In order."""
         return tuple(self._all.get(run, ()))
 
-    async def steps(self, run: str) -> list[Step]:
-        """What becomes of the run's calls, in order."""
-        return [step_of(each) for each in self._all.get(run, ()) if isinstance(each, CallEvent)]
+    async def calls(self, run: str) -> list[CallSummary]:
+        """In the order in which they were begun."""
+        events = self._all.get(run, ())
+        return Calls(step_of(each) for each in events if isinstance(each, CallEvent)).summaries()
 
     async def objects(self, key: str, mode: Mode, limit: int) -> list[ObjectUse]:
         """Newest first."""
-        found = [use for each in self._ends() for use in _uses(*each, key, mode)]
+        found = [use for each in self._ends() for use in uses_of(*each, key, mode)]
         return sorted(found, key=lambda each: each.at, reverse=True)[:limit]
 
     async def failures(self, period: Period, examples: int) -> list[FailureClass]:
@@ -143,7 +151,8 @@ class MemorySource:
                     yield event, declared.get(event.attempt, ())
 
 
-def _uses(event: Ended, declared: tuple[str, ...], key: str, mode: Mode) -> Iterator[ObjectUse]:
+def uses_of(event: Ended, declared: Collection[str], key: str, mode: Mode) -> Iterator[ObjectUse]:
+    """The uses of one object by an attempt that had declared to write these."""
     who = (key, event.time, event.of, event.call, event.attempt, event.action, event.run)
     records = event.reads if mode == "read" else tuple(w for w in event.writes if not w.kept)
     for each in records:

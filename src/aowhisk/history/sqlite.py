@@ -20,20 +20,32 @@ import anyio
 
 from aowhisk.errors import ConfigError, JournalError
 from aowhisk.events.codec import from_json
-from aowhisk.events.model import Cause, Event, RunState
+from aowhisk.events.model import Event, RunState
 from aowhisk.events.schema import VERSION, prepare, version_of
-from aowhisk.history.calls import Step, time_of
+from aowhisk.history.calls import Calls, Step, time_of
 from aowhisk.history.source import Mode, Period
-from aowhisk.history.values import FailureClass, FailureExample, ObjectUse, RunSummary, Sample
+from aowhisk.history.values import (
+    CallSummary,
+    FailureClass,
+    FailureExample,
+    ObjectUse,
+    RunSummary,
+    Sample,
+)
 
 __all__ = ["SqliteSource"]
 
 _T = TypeVar("_T")
 _Rows = list[tuple[Any, ...]]
 _EVENTS = "SELECT kind, run, at, body FROM events WHERE run = ? ORDER BY seq"
-_STEPS = """SELECT kind, at, call, json_extract(body, '$.of', '$.action', '$.cause', '$.final',
-    '$.error', '$.error_class', '$.activation.id', '$.activation_id', '$.reason')
-  FROM events WHERE run = ? AND call IS NOT NULL ORDER BY seq"""
+_STEPS = """SELECT kind, at, coalesce(json_extract(body, '$.of'), run), call,
+    json_extract(body, '$.action'),
+    json_extract(body, '$.cause') = 'recovery' AND json_extract(body, '$.of') IS NULL,
+    json_extract(body, '$.final') IS NOT 0,
+    coalesce(json_extract(body, '$.error'), json_extract(body, '$.reason')),
+    json_extract(body, '$.error_class'),
+    coalesce(json_extract(body, '$.activation.id'), json_extract(body, '$.activation_id'))
+  FROM events WHERE run = ? AND call IS NOT NULL ORDER BY seq"""  # the fields of Step
 _RUNS = "SELECT run, name, state, started, ended, labels FROM runs"
 _OBJECTS = """SELECT o.key, o.at, o.of, o.call, o.attempt,
     coalesce(json_extract(e.body, '$.action'), ''), o.run, o.size, o.etag, o.by
@@ -116,10 +128,10 @@ class SqliteSource:
             )
         )
 
-    async def steps(self, run: str) -> list[Step]:
-        """What becomes of the run's calls, in order."""
-        return await self._call(
-            lambda: [_step(run, *row) for row in self._connection.execute(_STEPS, (run,))]
+    async def calls(self, run: str) -> list[CallSummary]:
+        """In the order in which they were begun."""
+        return await self._call(  # row by row: thousands of them at once wake the collector
+            lambda: Calls(map(Step._make, self._connection.execute(_STEPS, (run,)))).summaries()
         )
 
     async def objects(self, key: str, mode: Mode, limit: int) -> list[ObjectUse]:
@@ -166,22 +178,6 @@ class SqliteSource:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except sqlite3.Error as error:
             raise JournalError(f"the journal {self._path} cannot be read: {error}") from error
-
-
-def _step(run: str, kind: str, at: float, call: str, facts: str) -> Step:
-    of, action, cause, final, error, name, activation, accepted, reason = json.loads(facts)
-    return Step(
-        kind=kind,
-        at=at,
-        run=of or run,
-        call=call,
-        action=action,
-        is_repair=cause == Cause.RECOVERY.value and of is None,
-        is_final=final is not False,
-        error=error or reason,
-        error_class=name,
-        activation=activation or accepted,
-    )
 
 
 def _connect(path: Path) -> sqlite3.Connection:

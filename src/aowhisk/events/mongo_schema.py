@@ -1,0 +1,103 @@
+"""The collections of the MongoDB journal, their indexes, and how an older one becomes one of today.
+
+`journal` has one document, with the version. Every step is done again without harm, so a process
+that dies in the middle, or several at once, leave nothing that the next one does not finish; the
+version is raised last.
+
+Version 2 has more fields on the ends of attempts: what was `kept` of the objects in `writes`, and
+of successful activations `bytes_read`, `duration_ms` and `init_ms`.
+"""
+
+from __future__ import annotations
+
+from aowhisk.errors import ConfigError, JournalError
+from aowhisk.events.model import Ended
+from aowhisk.events.mongo_database import Database, Index
+from aowhisk.events.mongo_documents import measured
+from aowhisk.events.mongo_events import Events
+
+__all__ = ["INDEXES", "VERSION", "prepare"]
+
+VERSION = 2
+INDEXES = {
+    "events": (
+        Index("run_seq", ("run", "seq"), unique=True),
+        Index("state_run", ("state", "run"), only="state"),
+        Index("writes_at", ("writes", "at"), only="writes"),
+        Index("reads_at", ("reads", "at"), only="reads"),
+        Index("failures_at", ("body.error_class", "at"), only="body.error_class"),
+        Index("failures_by_time", ("at", "body.error_class"), only="body.error_class"),
+        Index("activations", ("body.action", "bytes_read", "-at"), only="bytes_read"),
+    ),
+    "runs": (
+        Index("state_started", ("state", "started")),
+        Index("name_started", ("name", "started")),
+        Index("started", ("started",)),
+    ),
+    "chunks": (Index("run", ("run",)),),
+    "leases": (),
+}
+_OURS = {"_id": "aowhisk"}
+_PAGE = 1000  # events that are brought up to date at once
+_UNUSED = ("body.result", "body.params")
+
+
+async def prepare(database: Database, *, create: bool = True) -> None:
+    """See that the database is ours and not newer, make what is missing, bring an older one up to
+    date. Where there is none, make it, or without `create` raise ConfigError. Raises ConfigError
+    for one of something else and JournalError for a newer one; both are left alone."""
+    found = await database.find("journal", _OURS)
+    version = found[0]["version"] if found else 0
+    if version > VERSION:
+        raise JournalError(
+            f"the journal {database.label} was written by a newer aowhisk (its version is "
+            f"{version}, this one knows {VERSION}); update aowhisk, or name another journal"
+        )
+    if not found:
+        await _check_empty(database)
+        if not create:
+            raise ConfigError(
+                f"there is no journal in {database.label}; name another with AOWHISK_JOURNAL"
+            )
+        await database.insert("journal", [{**_OURS, "version": VERSION}])
+    elif version < VERSION:
+        await _bring_up_to_date(database)
+    elif not create:
+        return
+    for collection, indexes in INDEXES.items():
+        for index in indexes:
+            await database.index(collection, index)
+    if 0 < version < VERSION:
+        older = {**_OURS, "version": {"$lt": VERSION}}
+        await database.update("journal", [(older, {"$set": {"version": VERSION}})])
+
+
+async def _check_empty(database: Database) -> None:
+    for collection in INDEXES:
+        if await database.find(collection, {}, ["_id"], limit=1):
+            raise ConfigError(
+                f"the database {database.label} has {collection!r} of something else; name "
+                "another database in AOWHISK_JOURNAL"
+            )
+
+
+async def _bring_up_to_date(database: Database) -> None:
+    """Give the ends of attempts the fields that version 1 did not have."""
+    events, last = Events(database), ""
+    while True:
+        page = await database.find(
+            "events",
+            {"kind": Ended.kind, "_id": {"$gt": last}},
+            without=_UNUSED,
+            sort=[("_id", 1)],
+            limit=_PAGE,
+        )
+        changes = []
+        for document in page:
+            event = await events.event(document)
+            if isinstance(event, Ended) and (more := measured(event)):
+                changes.append(({"_id": document["_id"]}, {"$set": more}))
+        await database.update("events", changes)
+        if len(page) < _PAGE:
+            return
+        last = page[-1]["_id"]
