@@ -9,6 +9,7 @@ from typing import TypeAlias
 from aowhisk.models import JSON
 
 __all__ = [
+    "BUILTIN",
     "SEQUENCE",
     "Action",
     "Binding",
@@ -20,6 +21,9 @@ __all__ = [
     "merged",
     "pairs",
 ]
+
+BUILTIN = "builtin"
+"""The key in the exec of an action that the server itself runs: which one. Never shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +119,10 @@ class Action(_Stored):
 
     def to_json(self, *, code: bool = True, inherited: Parameters | None = None) -> dict[str, JSON]:
         """The whole action; `inherited` are parameters that lie below its own."""
-        shown = self.exec if code else {k: v for k, v in self.exec.items() if k != "code"}
+        hidden = (BUILTIN,) if code else (BUILTIN, "code")
+        shown = {key: value for key, value in self.exec.items() if key not in hidden}
         return self._common() | {
-            "exec": dict(shown),
+            "exec": shown,
             "limits": dict(self.limits),
             "parameters": self._shown_parameters(merged(inherited or {}, self.parameters)),
         }

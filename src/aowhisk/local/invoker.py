@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskGroup
 
+from aowhisk.local.builtins import Builtins
 from aowhisk.local.container import Container, Ended, OutOfTime
 from aowhisk.local.documents import record_of
+from aowhisk.local.entities import BUILTIN
 from aowhisk.local.faults import FaultPlan
 from aowhisk.local.http import OVERLOADED, Refusal
 from aowhisk.local.incidents import befall, spoil
@@ -44,9 +46,10 @@ class _Measured:
 class Invoker:
     """Runs invocations in its own tasks, so that nothing that happens to a request touches one."""
 
-    def __init__(self, records: Records, faults: FaultPlan) -> None:
+    def __init__(self, records: Records, faults: FaultPlan, builtins: Builtins) -> None:
         self._records = records
         self._faults = faults
+        self._builtins = builtins
         self._running: tuple[TaskGroup, Pool] | None = None
         self._closed = False
         self._open: set[Invocation] = set()
@@ -68,7 +71,7 @@ class Invoker:
         stops."""
         _, pool = self._here()
         invocation.user.throttle.in_flight += 1
-        self.start(invocation, _Activation(pool, self._records, self._faults).run)
+        self.start(invocation, _Activation(pool, self._records, self._faults, self._builtins).run)
 
     def start(self, invocation: Invocation, work: Callable[[Invocation], Awaitable[None]]) -> None:
         """Begin `work`, which is to end with `invocation.done`. Refused (503) once the server
@@ -110,10 +113,11 @@ class Invoker:
 class _Activation:
     """One invocation on its way."""
 
-    def __init__(self, pool: Pool, records: Records, faults: FaultPlan) -> None:
+    def __init__(self, pool: Pool, records: Records, faults: FaultPlan, builtins: Builtins) -> None:
         self._pool = pool
         self._records = records
         self._faults = faults
+        self._builtins = builtins
 
     async def run(self, invocation: Invocation) -> None:
         measured = _Measured()
@@ -130,14 +134,23 @@ class _Activation:
             invocation.user.throttle.in_flight -= 1
         if keep:
             invocation.record = _record(invocation, measured)
-            if invocation.user.throttle.limits.store_activations is not False:
-                self._records.add(invocation.record)
+            self._records.add(invocation.record)
             invocation.done.set()
 
     async def _attempt(self, invocation: Invocation, measured: _Measured) -> None:
         failed = await befall(self._faults, invocation)
         if failed is not None:
             measured.response = failed
+            return
+        if builtin := invocation.action.exec.get(BUILTIN):
+            began = time.perf_counter()
+            measured.response, measured.logs = await self._builtins.run(
+                builtin,
+                invocation.arguments,
+                namespace=invocation.user.namespace,
+                seconds=invocation.seconds,
+            )
+            measured.run = time.perf_counter() - began
             return
         if invocation.action.kind == "blackbox":
             image = invocation.action.exec["image"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from aowhisk.models import JSON, Status
@@ -53,16 +53,19 @@ class Record:
 
 
 class Records:
-    """Keeps the newest `capacity` records."""
+    """Keeps the newest `capacity` records, none of the namespaces `unkept`."""
 
-    def __init__(self, capacity: int = 100_000) -> None:
+    def __init__(self, capacity: int = 100_000, *, unkept: Iterable[str] = ()) -> None:
         self._capacity = capacity
+        self._unkept = frozenset(unkept)
         self._by_id: dict[str, Record] = {}
         self._by_start: list[tuple[int, int, str]] = []
         self._numbers = itertools.count()
 
     def add(self, record: Record) -> None:
         """Store one."""
+        if record.namespace in self._unkept:
+            return
         self._by_id[record.id] = record
         bisect.insort(self._by_start, (record.start, next(self._numbers), record.id))
         if len(self._by_start) > self._capacity:

@@ -20,6 +20,8 @@ from aowhisk.errors import ConfigError
 from aowhisk.local.accounts import Account
 from aowhisk.local.actions import Actions
 from aowhisk.local.activations import Activations
+from aowhisk.local.builtins import Builtins
+from aowhisk.local.catalog import install
 from aowhisk.local.container import Launch
 from aowhisk.local.entitlement import Entitlement
 from aowhisk.local.environment import check_place, check_store, container_environ, make_folder
@@ -91,12 +93,15 @@ class LocalOpenWhisk:
         ]
         self._user = users[0]
         self._store = Store(clock)
+        install(self._store, self._limits.actions)
         entitlement = Entitlement(self._store)
-        self._records = Records()
+        self._records = Records(
+            unkept=[u.namespace for u in users if u.throttle.limits.store_activations is False]
+        )
         self._faults = FaultPlan(faults)
         self._pool: Pool | None = None
         self._tasks: TaskGroup | None = None
-        self._invoker = Invoker(self._records, self._faults)
+        self._invoker = Invoker(self._records, self._faults, Builtins(api_host))
         self._actions = Actions(
             self._store, self._invoker, self._limits, self._faults, dict(init_params or {})
         )

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from aowhisk.local.entities import Action, Entity, Package, Parameters, merged
+from aowhisk.local.entities import Entity, Package, Parameters, merged
 from aowhisk.local.http import Refusal
 
 __all__ = ["Store"]
 
-E = TypeVar("E", Action, Package)
+E = TypeVar("E", bound=Entity)
 IN_ANOTHER_COLLECTION = "Resource by this name exists but is not in this collection."
 
 
