@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from aowhisk.errors import ConfigError
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "state_folder"]
 
 _VARIABLES: dict[str, tuple[str, ...]] = {
     "apihost": ("AOWHISK_APIHOST", "__OW_API_HOST"),
@@ -64,6 +64,14 @@ class Settings:
             for name, (value, source) in found.items()
         }
         return cls(**checked)
+
+
+def state_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Where the user's own journal lies, and what else has to survive a process: `aowhisk` in the
+    folder for state (XDG Base Directory)."""
+    environ = os.environ if environ is None else environ
+    state = environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "aowhisk"
 
 
 def _collect(

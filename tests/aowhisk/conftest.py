@@ -13,6 +13,14 @@ from cluster import Cluster, running_cluster
 from mongo_server import INSTALL, MongoServer, with_database
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test leaves anything in the state folder of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def mongo_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a server; MONGO_URI's where that is set, else mongo-java-server's."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TypeAlias
 
 import anyio
 import pytest
@@ -15,6 +17,8 @@ from aowhisk import Client, Dag, Orchestrator, Patience, item
 from aowhisk.events import Event, RunState, open_journal
 from aowhisk.events.model import Ended, Intended, RunEnded, RunStarted
 from aowhisk.local import GUEST
+
+Cutter: TypeAlias = Callable[[], Awaitable[None]]
 
 
 @pytest.fixture
@@ -38,17 +42,18 @@ class Seen:
         self.ended += isinstance(event, Ended)
 
 
-def tallies(cluster: Cluster, count: int) -> Dag:
+def tallies(cluster: Cluster, count: int, seconds: float = 0) -> Dag:
     dag = Dag("away")
-    params = {"ledger": str(cluster.ledger), "seconds": 0, "n": item}
+    params = {"ledger": str(cluster.ledger), "seconds": seconds, "n": item}
     dag.map("tally", params, over=list(range(count)), id="many")
     return dag
 
 
-def orchestrator(cluster: Cluster, line: Line, url: str, seen: Seen) -> Orchestrator:
+def orchestrator(cluster: Cluster, line: Line | None, url: str, seen: Seen) -> Orchestrator:
+    through = url if line is None else f"mongodb://127.0.0.1:{line.port}/{url.rpartition('/')[2]}"
     return Orchestrator(
         Client(cluster.url, GUEST),
-        journal=f"mongodb://127.0.0.1:{line.port}/{url.rpartition('/')[2]}",
+        journal=through,
         concurrency=8,
         sinks=[seen],
         patience=Patience(grace=0.5, lease=30),
@@ -131,3 +136,59 @@ async def test_the_end_of_a_run_waits_for_its_journal_longer_than_the_last_words
         with anyio.fail_after(60):
             assert (await handle).state is RunState.SUCCEEDED
     check_complete(await read(mongo_url, "r"), 1)
+
+
+async def leave_in_the_middle(cluster: Cluster, opened: Orchestrator, cut: Cutter) -> int:
+    """Begin a run of 20 calls, cut off the journal while the first run, and end when those have
+    ended; gives how many that were."""
+    seen = Seen()
+    async with opened:
+        opened.recorder.add(seen)
+        await opened.submit(tallies(cluster, 20, seconds=0.3), id="r")
+        while len(cluster.sent()) < 8:
+            await anyio.sleep(0.01)
+        await cut()
+        with anyio.fail_after(30):
+            while seen.ended < len(cluster.sent()):
+                await anyio.sleep(0.1)
+    return seen.ended
+
+
+async def check_nothing_ran_twice(cluster: Cluster, opened: Orchestrator, ended: int) -> None:
+    async with opened:
+        events = await opened.recorder.journal.read("r")
+        assert sum(isinstance(event, Ended) for event in events) == ended < 20
+        with anyio.fail_after(30):  # nobody looks for what was not sent
+            run = await opened.resume("r")
+        assert run.state is RunState.SUCCEEDED
+        check_complete(await opened.recorder.journal.read("r"), 20)
+    assert len(cluster.sent()) == 20
+
+
+async def test_a_process_that_ends_while_mongodb_is_away_loses_nothing(
+    cluster: Cluster, line: Line, mongo_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aowhisk.events.mongo._CLOSING", 0.5)
+    one = orchestrator(cluster, line, mongo_url, Seen())
+    ended = await leave_in_the_middle(cluster, one, line.cut)
+    await line.connect()
+    await check_nothing_ran_twice(cluster, orchestrator(cluster, line, mongo_url, Seen()), ended)
+
+
+async def test_a_process_that_ends_while_its_file_is_locked_loses_nothing(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aowhisk.events.sqlite._BUSY", 0.05)
+    monkeypatch.setattr("aowhisk.events.sqlite._CLOSING", 0.5)
+    connections: list[sqlite3.Connection] = []
+
+    async def lock() -> None:
+        connection = sqlite3.connect(cluster.root / "journal.db", isolation_level=None, timeout=10)
+        connection.execute("BEGIN IMMEDIATE")
+        connections.append(connection)
+
+    one = orchestrator(cluster, None, cluster.sqlite, Seen())
+    ended = await leave_in_the_middle(cluster, one, lock)
+    connections[0].close()
+    two = orchestrator(cluster, None, cluster.sqlite, Seen())
+    await check_nothing_ran_twice(cluster, two, ended)

@@ -10,6 +10,8 @@ import pytest
 import whole_actions as actions
 
 from aowhisk import Dag, Orchestrator, RunFailed
+from aowhisk.events.model import RunStarted
+from aowhisk.events.spool import Spooled
 from aowhisk.events.sqlite import SqliteJournal
 
 Done = subprocess.CompletedProcess[str]
@@ -93,6 +95,21 @@ def test_prune_forgets_old_runs_and_keeps_the_lineage_of_what_is_there(
 
     assert ask("prune", "--older-than", "0s", "--yes", "--no-keep-lineage").returncode == 0
     assert len(ask("runs").stdout.splitlines()) == 1
+
+
+async def test_what_an_earlier_process_could_not_write_is_shown_as_well(
+    tmp_path: Path, ask: Callable[..., Done]
+) -> None:
+    journal = SqliteJournal(tmp_path / "j.db")
+    await journal.open()
+    await journal.close()
+    journal.spool.keep(Spooled("late", "o:1:x", 0, (RunStarted(run="late", name="n"),)))
+    shown = ask("runs")
+    assert [line.split()[:3] for line in shown.stdout.splitlines()[1:]] == [
+        ["late", "n", "interrupted"]
+    ]
+    assert "took in 1 of the 1 events of run late" in shown.stderr
+    assert ask("runs").stderr == ""
 
 
 @pytest.mark.parametrize(

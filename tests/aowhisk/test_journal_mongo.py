@@ -640,7 +640,7 @@ async def test_a_url_that_is_not_valid_is_a_config_error_without_a_trace_of_the_
     assert caught.value.__suppress_context__
 
 
-async def test_at_the_end_what_cannot_be_written_is_counted_in_the_log(
+async def test_who_waits_for_a_journal_that_is_closed_is_told_where_its_events_are(
     mongo_url: str, line: Line, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aowhisk.events.mongo._CLOSING", 0.2)
@@ -650,7 +650,7 @@ async def test_at_the_end_what_cannot_be_written_is_counted_in_the_log(
     put(journal, *numbered(1, 2, 3))
 
     async def wait() -> None:
-        with pytest.raises(JournalError, match="was closed"):
+        with pytest.raises(JournalError, match="3 events of run r wait in /"):
             await journal.commit()
 
     with anyio.fail_after(5):
@@ -658,7 +658,7 @@ async def test_at_the_end_what_cannot_be_written_is_counted_in_the_log(
             group.start_soon(wait)
             await anyio.lowlevel.checkpoint()
             await journal.close()
-    assert "3 events were not written" in caplog.text
+    assert "3 events of run r wait in /" in caplog.text
 
 
 async def test_a_journal_that_is_not_open_says_so(mongo_url: str) -> None:

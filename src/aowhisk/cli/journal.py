@@ -12,7 +12,7 @@ import anyio
 import typer
 
 from aowhisk.errors import ConfigError
-from aowhisk.events import open_journal
+from aowhisk.events import open_journal, take_in_spool
 from aowhisk.events.model import RunState
 from aowhisk.events.sqlite import SqliteJournal
 from aowhisk.history import CallSummary, History, ObjectUse, RunSummary
@@ -135,6 +135,7 @@ def _prune(
     """Forget the runs that ended so long ago."""
     before = _ago(older_than)
     path = _file(journal)
+    anyio.run(take_in_spool, journal)
     exists = None if store is None else _looker(store)
     plan = anyio.run(lambda: plan_pruning(path, before, lineage=keep_lineage, exists=exists))
     typer.echo(_described(plan))
@@ -147,6 +148,7 @@ def _prune(
 
 def _asked(url: str, ask: Callable[[History], Awaitable[_T]]) -> _T:
     async def run() -> _T:
+        await take_in_spool(url)
         async with History.open(url) as history:
             return await ask(history)
 

@@ -8,6 +8,7 @@ from aowhisk.errors import ConfigError
 from aowhisk.events.memory import MemoryJournal
 from aowhisk.events.model import Event, RunState
 from aowhisk.events.sink import Journal, Recorder, Sink, Written
+from aowhisk.events.spool import Spool
 
 __all__ = [
     "Event",
@@ -18,7 +19,19 @@ __all__ = [
     "Sink",
     "Written",
     "open_journal",
+    "take_in_spool",
 ]
+
+
+async def take_in_spool(url: str) -> None:
+    """Let the journal of a URL have what earlier processes could not write to it, if there is
+    anything. Who opens a journal need not ask for it; this is for those who only read. Raises what
+    opening it raises."""
+    journal = open_journal(url)
+    spool = getattr(journal, "spool", None)  # one in memory has none
+    if isinstance(spool, Spool) and spool.files():
+        await journal.open()
+        await journal.close()
 
 
 def open_journal(where: Journal | str) -> Journal:

@@ -23,6 +23,7 @@ from typing import TypeVar
 import anyio
 
 from aowhisk.errors import JournalError
+from aowhisk.events.intake import Declared, take_in
 from aowhisk.events.model import Ended, Event, Intended, RunState
 from aowhisk.events.mongo_database import Client, Database, Encoded, encode
 from aowhisk.events.mongo_documents import shortened, whole
@@ -30,6 +31,7 @@ from aowhisk.events.mongo_events import Events
 from aowhisk.events.mongo_runs import Change, Runs, change_of
 from aowhisk.events.mongo_schema import prepare
 from aowhisk.events.sink import Lease, RunInfo, Written
+from aowhisk.events.spool import Spool
 from aowhisk.events.writer import Away, Hold, Writer
 
 __all__ = ["MongoJournal"]
@@ -48,6 +50,7 @@ class _Row:
 
     hold: Hold
     seq: int
+    event: Event
     id: str
     put: int
     document: Encoded
@@ -80,16 +83,28 @@ class MongoJournal:
         """Where it is."""
         return self._database
 
+    @property
+    def spool(self) -> Spool:
+        """Where that is left which cannot be written before the end."""
+        return Spool(self._database.place)
+
     async def open(self) -> None:
-        """Connect and make what is missing; raises ConfigError or JournalError."""
+        """Connect, make what is missing, and take in what earlier processes on this machine could
+        not write; raises ConfigError or JournalError."""
         await self._database.open(prepare)
+        try:
+            await take_in(self, self.spool)
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
-        """Write what is queued, for a few seconds at most, and disconnect."""
+        """Write what is queued, for a few seconds at most, the rest into a spool file, and
+        disconnect."""
         if not self._database.is_open:
             return
         try:
-            await self._writer.finish(_CLOSING)
+            await self._writer.finish(_CLOSING, self.spool)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._database.close()
@@ -114,6 +129,12 @@ class MongoJournal:
         await self.commit()
         return await self._ask(lambda: self._events.find({"run": run}, [("seq", 1)]))
 
+    async def append(
+        self, run: str, events: Sequence[Event], *, after: int, declared: Declared
+    ) -> None:
+        """Put events behind the `after` ones that a run has. Raises Fenced, Away."""
+        await self._writer.append(run, events, after=after, declared=declared)
+
     async def writers(self, key: str, *, other_than: str) -> Sequence[Written]:
         """The attempts of the run, but `other_than`, that wrote `key` last, oldest first."""
         await self.commit()
@@ -137,8 +158,12 @@ class MongoJournal:
 
     async def release(self, run: str) -> None:
         """We are no longer at work on the run."""
-        mine = {"_id": run, "owner": self.owner}
-        await self._ask(lambda: self._database.delete("leases", mine))
+        await self.dismiss(run, self.owner)
+
+    async def dismiss(self, run: str, owner: str) -> None:
+        """`owner` is no longer at work on the run."""
+        lease = {"_id": run, "owner": owner}
+        await self._ask(lambda: self._database.delete("leases", lease))
 
     async def _ask(self, work: Callable[[], Awaitable[_T]]) -> _T:
         return await self._writer.insist(work)
@@ -159,7 +184,7 @@ class MongoJournal:
             encoded = encode(short)
             if encoded is None:
                 raise JournalError(f"event {event.kind} of run {event.run} cannot be BSON")
-        return _Row(hold, seq, document["_id"], put, encoded, change, text)
+        return _Row(hold, seq, event, document["_id"], put, encoded, change, text)
 
     async def _store(self, batch: list[_Row]) -> None:
         """Write a batch in order, but for the runs that another owner has by now. Any part of it

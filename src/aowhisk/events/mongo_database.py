@@ -98,6 +98,14 @@ class Database:
         self._database: Any = None
 
     @property
+    def place(self) -> str:
+        """Where it is, without credentials; of a client of the caller's only known when open."""
+        if isinstance(self._where, str):
+            return self.label
+        hosts = sorted(f"{host}:{port}" for host, port in _servers(self._where))
+        return f"mongodb://{','.join(hosts)}/{self.name}"
+
+    @property
     def is_open(self) -> bool:
         """Whether it can be used."""
         return self._database is not None
@@ -286,6 +294,10 @@ def _client(url: str, label: str) -> Client:
             f"({type(error).__name__}); write mongodb://user:password@host:port/database, with "
             "user and password percent-encoded"
         ) from None
+
+
+def _servers(client: Any) -> list[tuple[str, int]]:
+    return list(client.topology_description.server_descriptions())
 
 
 def _library() -> Any:

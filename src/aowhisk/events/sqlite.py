@@ -13,27 +13,19 @@ import json
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
 
 from aowhisk.errors import ConfigError, JournalError
-from aowhisk.events.codec import dumps, from_json, to_json
-from aowhisk.events.model import (
-    Ended,
-    Event,
-    Intended,
-    RunEnded,
-    RunInterrupted,
-    RunStarted,
-    RunState,
-    Taken,
-)
+from aowhisk.events.intake import Declared, take_in
+from aowhisk.events.model import Event, RunState
 from aowhisk.events.schema import prepare
 from aowhisk.events.sink import Lease, RunInfo, Written
-from aowhisk.events.writer import Away, Hold, Writer
+from aowhisk.events.spool import Spool
+from aowhisk.events.sqlite_rows import Row, events_of, row_of, written_of
+from aowhisk.events.writer import Away, Writer
 
 __all__ = ["SqliteJournal"]
 
@@ -44,28 +36,11 @@ _CLOSING = 5.0
 _EVENTS = """INSERT INTO events SELECT value->>0, value->>1, value->>2, value->>3, value->>4,
   value->>5, value->>6 FROM json_each(?)"""
 _OBJECT = "INSERT OR IGNORE INTO objects VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
-_STARTED = "INSERT OR IGNORE INTO runs VALUES (?,?,?,?,?,NULL)"
 _BEAT = """INSERT INTO leases VALUES (?, ?, 0)
   ON CONFLICT (run) DO UPDATE SET owner = excluded.owner, beat = beat + 1"""
 _OPEN = """SELECT attempt, json_extract(body, '$.writes') FROM events WHERE run = ?
   AND kind = 'intended' AND json_extract(body, '$.writes') IS NOT NULL AND attempt NOT IN
   (SELECT attempt FROM events WHERE run = ? AND kind = 'ended')"""
-_STATE = "UPDATE runs SET state = ?, ended = ? WHERE run = ?"
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """An event as it is written, and what it changes in the other tables."""
-
-    hold: Hold
-    seq: int
-    at: float
-    kind: str
-    call: str | None
-    attempt: str | None
-    body: str
-    objects: tuple[tuple[Any, ...], ...] = ()
-    updates: tuple[tuple[str, tuple[Any, ...]], ...] = ()
 
 
 class SqliteJournal:
@@ -77,7 +52,9 @@ class SqliteJournal:
         self._path = Path(path)
         self._sync = sync
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="aowhisk-journal")
-        self._writer = Writer(str(self._path), _row, self._store)
+        self._writer = Writer(str(self._path), row_of, self._store)
+        beside = self._path.with_name(f"{self._path.name}-spool")
+        self.spool = Spool(str(self._path.resolve()), beside=beside)
         self._connection: sqlite3.Connection | None = None
 
     @property
@@ -94,15 +71,22 @@ class SqliteJournal:
         return self._writer.owner
 
     async def open(self) -> None:
-        """Open the file; raises ConfigError or JournalError, and touches nothing then."""
+        """Open the file, and take in what earlier processes could not write to it; raises
+        ConfigError or JournalError, and touches nothing then."""
         await self._call(self._connect)
+        try:
+            await take_in(self, self.spool)
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
-        """Write what is queued, for a few seconds at most, and close the file."""
+        """Write what is queued, for a few seconds at most, the rest into a spool file, and let
+        go."""
         if self._connection is None:
             return
         try:
-            await self._writer.finish(_CLOSING)
+            await self._writer.finish(_CLOSING, self.spool)
         finally:
             with anyio.CancelScope(shield=True):
                 await self._call(self._disconnect)
@@ -124,13 +108,19 @@ class SqliteJournal:
         rows = await self._ask(
             lambda: self._fetch("SELECT kind, run, at, body FROM events WHERE run = ?", run)
         )
-        return tuple(_event(*row) for row in rows)
+        return await events_of(rows)
+
+    async def append(
+        self, run: str, events: Sequence[Event], *, after: int, declared: Declared
+    ) -> None:
+        """Put events behind the `after` ones that a run has. Raises Fenced, Away."""
+        await self._writer.append(run, events, after=after, declared=declared)
 
     async def writers(self, key: str, *, other_than: str) -> Sequence[Written]:
         """The attempts of the run, but `other_than`, that wrote `key` last, oldest first."""
         await self.commit()
         rows = await self._ask(lambda: self._writers(key, other_than))
-        return [_written(each) for each in rows]
+        return [written_of(each) for each in rows]
 
     async def runs(self, states: Collection[RunState]) -> Sequence[RunInfo]:
         """The runs in these states, oldest first."""
@@ -163,7 +153,11 @@ class SqliteJournal:
 
     async def release(self, run: str) -> None:
         """We are no longer at work on the run."""
-        who = [(run, self.owner)]
+        await self.dismiss(run, self.owner)
+
+    async def dismiss(self, run: str, owner: str) -> None:
+        """`owner` is no longer at work on the run."""
+        who = [(run, owner)]
         drop = "DELETE FROM leases WHERE run = ? AND owner = ?"
         await self._ask(lambda: self._change(drop, who))
 
@@ -185,7 +179,7 @@ class SqliteJournal:
         except sqlite3.Error as error:
             raise JournalError(f"the journal {self._path} cannot be used: {error}") from error
 
-    async def _store(self, batch: list[_Row]) -> None:
+    async def _store(self, batch: list[Row]) -> None:
         await self._call(lambda: self._insert(batch))
 
     def _connect(self) -> None:
@@ -245,7 +239,7 @@ class SqliteJournal:
             found += [(row, ended) for row in intended]
         return found
 
-    def _insert(self, batch: list[_Row]) -> None:
+    def _insert(self, batch: list[Row]) -> None:
         """Write a batch in one transaction, but for the runs that another process owns."""
         connection = self._connection
         if connection is None:
@@ -265,68 +259,20 @@ class SqliteJournal:
                 connection.execute("ROLLBACK")
             raise
 
-    def _insert_rows(self, connection: sqlite3.Connection, batch: list[_Row]) -> None:
-        events: list[list[Any]] = []
+    def _insert_rows(self, connection: sqlite3.Connection, batch: list[Row]) -> None:
+        events: list[tuple[Any, ...]] = []
         for row in batch:
-            run = row.hold.run
-            events.append([run, row.seq, row.at, row.kind, row.call, row.attempt, row.body])
+            events.append(row.columns)
             for n, (key, *rest) in enumerate(row.objects):
-                connection.execute(_OBJECT, (key, row.at, run, row.seq, n, *rest))
+                where = (key, row.event.at, row.hold.run, row.seq, n)
+                connection.execute(_OBJECT, (*where, *rest))
             for statement, values in row.updates:
                 connection.execute(statement, values)
         connection.execute(_EVENTS, (json.dumps(events),))
 
-    def _find_lost(self, batch: list[_Row]) -> None:
+    def _find_lost(self, batch: list[Row]) -> None:
         """Mark the runs of which another process has put the event that we wanted to put next."""
         first = {row.hold: row.seq for row in reversed(batch)}
         for hold, seq in first.items():
             if self._fetch("SELECT 1 FROM events WHERE run = ? AND seq = ?", hold.run, seq):
                 hold.lost = True
-
-
-def _row(event: Event, hold: Hold, seq: int, declared: tuple[str, ...]) -> _Row:
-    return _Row(
-        hold=hold,
-        seq=seq,
-        at=event.at,
-        kind=event.kind,
-        call=getattr(event, "call", None),
-        attempt=getattr(event, "attempt", None),
-        body=dumps(to_json(event)),
-        objects=_objects(event, declared) if isinstance(event, Ended) else (),
-        updates=_updates(event),
-    )
-
-
-def _objects(event: Ended, declared: tuple[str, ...]) -> tuple[tuple[Any, ...], ...]:
-    """One row an object: key first, then what follows (at, run, seq, n)."""
-    who = (event.of, event.call, event.attempt)
-    reads = [(r.key, "read", *who, r.size, r.etag, r.by) for r in event.reads]
-    writes = [(w.key, "write", *who, w.size, w.etag, w.by) for w in event.writes]
-    unseen = [] if event.reported else [(k, "write", *who, None, None, None) for k in declared]
-    return (*reads, *writes, *unseen)
-
-
-def _updates(event: Event) -> tuple[tuple[str, tuple[Any, ...]], ...]:
-    if isinstance(event, RunStarted):
-        state = RunState.QUEUED if event.queued else RunState.RUNNING
-        labels = json.dumps(dict(event.labels))
-        return ((_STARTED, (event.run, event.name, state.value, labels, event.at)),)
-    if isinstance(event, Taken):
-        return ((_STATE, (RunState.RUNNING.value, None, event.run)),)
-    if isinstance(event, RunEnded):
-        return ((_STATE, (event.state.value, event.at, event.run)),)
-    if isinstance(event, RunInterrupted):
-        return ((_STATE, (RunState.INTERRUPTED.value, event.at, event.run)),)
-    return ()
-
-
-def _event(kind: str, run: str, at: float, body: str) -> Event:
-    return from_json(kind, run, at, json.loads(body))
-
-
-def _written(rows: tuple[Any, Any]) -> Written:
-    intended, ended = _event(*rows[0]), _event(*rows[1])
-    if not isinstance(intended, Intended) or not isinstance(ended, Ended):
-        raise JournalError("an attempt's rows in the journal are not its intent and its end")
-    return Written(intended, ended)

@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 import anyio
+import anyio.to_thread
 
 from aowhisk.errors import Fenced, JournalError
 from aowhisk.events.model import Ended, Event, Intended, RunEnded, Taken
 from aowhisk.events.sink import new_owner
+from aowhisk.events.spool import Spool, Spooled
 
 __all__ = ["Away", "Hold", "Row", "Writer"]
 
@@ -52,6 +54,10 @@ class Row(Protocol):
     def seq(self) -> int:
         """Its number in the run."""
 
+    @property
+    def event(self) -> Event:
+        """The event itself."""
+
 
 R = TypeVar("R", bound=Row)
 T = TypeVar("T")
@@ -83,6 +89,7 @@ class Writer(Generic[R]):
         self._holds: dict[str, Hold] = {}
         self._declared: dict[str, tuple[str, ...]] = {}
         self._queue: list[R] = []
+        self._batch: list[R] = []
         self._put = 0
         self._durable = 0
         self._waiters: list[tuple[int, Hold | None, asyncio.Future[None]]] = []
@@ -126,6 +133,27 @@ class Writer(Generic[R]):
         self.put(Taken(run=run, owner=self.owner))
         await self.commit(run)
 
+    async def append(
+        self,
+        run: str,
+        events: Sequence[Event],
+        *,
+        after: int,
+        declared: Iterable[tuple[str, tuple[str, ...]]] = (),
+    ) -> None:
+        """Put events behind the `after` ones that a run has, past the queue; `declared` are the
+        keys that attempts which end with them said to write. Raises Fenced, Away."""
+        hold = Hold(run, after)
+        self.declare(declared)
+        rows = [
+            self._make(event, hold, after + n, self._declarations(event))
+            for n, event in enumerate(events)
+        ]
+        for n in range(0, len(rows), self._most):
+            await self._store(rows[n : n + self._most])
+            if hold.lost:
+                raise _fence(hold)
+
     def declare(self, open_attempts: Iterable[tuple[str, tuple[str, ...]]]) -> None:
         """Know of attempts, intended by an earlier owner, which keys they said to write."""
         self._declared.update(open_attempts)
@@ -140,9 +168,11 @@ class Writer(Generic[R]):
                 if not self._is_away:
                     self._is_away = True
                     _log.warning(
-                        "journal %s is away (%s): nothing new is invoked until it is back",
+                        "journal %s is away (%s): nothing new is invoked until it is back; "
+                        "%d events wait",
                         self._name,
                         error,
+                        self.waiting,
                     )
                 await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
                 tries += 1
@@ -152,27 +182,47 @@ class Writer(Generic[R]):
                     _log.warning(
                         "journal %s is back; %d events waited for it",
                         self._name,
-                        self._put - self._durable,
+                        self.waiting,
                     )
                 return result
 
-    async def finish(self, seconds: float) -> None:
-        """Write what is queued, for so long at most, and stop; says what was not written."""
+    async def finish(self, seconds: float, spool: Spool) -> None:
+        """Write what is queued, for so long at most, and stop; what was not written is left in the
+        spool."""
         try:
-            with (
-                contextlib.suppress(JournalError),
-                anyio.move_on_after(seconds, shield=True) as scope,
-            ):
+            with contextlib.suppress(JournalError), anyio.move_on_after(seconds, shield=True):
                 await self.commit()
-            if scope.cancelled_caught:
-                count = self._put - self._durable
-                _log.error("journal %s: %d events were not written", self._name, count)
-                self._failure = JournalError(f"the journal {self._name} was closed before that")
+            if self._task is not None:
+                self._task.cancel()
+            if left := self._left():
+                with anyio.CancelScope(shield=True):
+                    said = await anyio.to_thread.run_sync(_keep, left, spool)
+                self._failure = JournalError(
+                    f"the journal {self._name} was away when it was closed: {said}"
+                )
+                _log.error("%s", self._failure)
         finally:
             if self._task is not None:
                 self._task.cancel()
             if self._failure is not None:
                 self._release(self._failure)
+
+    @property
+    def waiting(self) -> int:
+        """How many events are not durable yet."""
+        return self._put - self._durable
+
+    def _left(self) -> list[Spooled]:
+        """What was not written, by run, but for runs that are another's or were not taken yet."""
+        rows: dict[Hold, list[R]] = {}
+        for row in (*self._batch, *self._queue):
+            if not row.hold.lost:
+                rows.setdefault(row.hold, []).append(row)
+        return [
+            Spooled(hold.run, self.owner, mine[0].seq, tuple(row.event for row in mine))
+            for hold, mine in rows.items()
+            if not isinstance(mine[0].event, Taken)
+        ]
 
     def _declarations(self, event: Event) -> tuple[str, ...]:
         if isinstance(event, Intended) and event.writes:
@@ -186,7 +236,9 @@ class Writer(Generic[R]):
         try:
             while self._queue:
                 batch, self._queue = self._queue[: self._most], self._queue[self._most :]
+                self._batch = batch
                 await self.insist(lambda rows=batch: self._store(_held(rows)))  # type: ignore[misc]
+                self._batch = []
                 self._durable += len(batch)
                 self._forget(batch)
                 self._release(None)
@@ -216,6 +268,18 @@ class Writer(Generic[R]):
             else:
                 waiter.set_result(None)
         self._waiters = waiting
+
+
+def _keep(left: Sequence[Spooled], spool: Spool) -> str:
+    """Write spool files; says in a sentence where they are."""
+    said: list[str] = []
+    for each in left:
+        what = f"{len(each.events)} events of run {each.run}"
+        try:
+            said.append(f"{what} wait in {spool.keep(each)}, and the next start takes them in")
+        except OSError as error:
+            said.append(f"{what} are lost, for there is no room for a spool file ({error})")
+    return "; ".join(said)
 
 
 def _held(rows: list[R]) -> list[R]:

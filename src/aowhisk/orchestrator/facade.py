@@ -14,7 +14,7 @@ from urllib.parse import quote
 import anyio
 
 from aowhisk.client import Client
-from aowhisk.config import Settings
+from aowhisk.config import Settings, state_folder
 from aowhisk.dag import Dag
 from aowhisk.errors import AowhiskError, ConfigError, Interrupted, UnknownRun
 from aowhisk.events import Journal, Recorder, RunState, Sink
@@ -345,6 +345,5 @@ class Orchestrator:
 
 
 def _own_journal() -> str:
-    """The URL of the user's own journal, in the folder for state (XDG Base Directory)."""
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return f"sqlite://{quote(str(Path(state) / 'aowhisk' / 'journal.db'))}"
+    """The URL of the user's own journal."""
+    return f"sqlite://{quote(str(state_folder() / 'journal.db'))}"

@@ -1,0 +1,108 @@
+"""Events as rows of the SQLite journal and back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aowhisk.errors import JournalError
+from aowhisk.events.codec import dumps, from_json, to_json
+from aowhisk.events.model import (
+    Ended,
+    Event,
+    Intended,
+    RunEnded,
+    RunInterrupted,
+    RunStarted,
+    RunState,
+    Taken,
+)
+from aowhisk.events.sink import Written
+from aowhisk.events.writer import Hold
+
+__all__ = ["Row", "event_of", "events_of", "row_of", "written_of"]
+
+_BREATH = 50  # events made of rows before others may run: about 1 ms
+_STARTED = "INSERT OR IGNORE INTO runs VALUES (?,?,?,?,?,NULL)"
+_STATE = "UPDATE runs SET state = ?, ended = ? WHERE run = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An event as it is written: its body as JSON, what goes into `objects` for it (key first, then
+    what follows `n`), and statements for the other tables."""
+
+    hold: Hold
+    seq: int
+    event: Event
+    body: str
+    objects: tuple[tuple[Any, ...], ...] = ()
+    updates: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+
+    @property
+    def columns(self) -> tuple[Any, ...]:
+        """The row of `events`."""
+        event = self.event
+        who = (getattr(event, "call", None), getattr(event, "attempt", None))
+        return (event.run, self.seq, event.at, event.kind, *who, self.body)
+
+
+def row_of(event: Event, hold: Hold, seq: int, declared: tuple[str, ...]) -> Row:
+    """The row of an event, its number being `seq`; `declared` are the keys that its attempt said to
+    write."""
+    return Row(
+        hold=hold,
+        seq=seq,
+        event=event,
+        body=dumps(to_json(event)),
+        objects=_objects(event, declared) if isinstance(event, Ended) else (),
+        updates=_updates(event),
+    )
+
+
+def event_of(kind: str, run: str, at: float, body: str) -> Event:
+    """The event of a row."""
+    return from_json(kind, run, at, json.loads(body))
+
+
+async def events_of(rows: Sequence[tuple[Any, ...]]) -> tuple[Event, ...]:
+    """The events of rows, however many; others run meanwhile."""
+    events = []
+    for n, row in enumerate(rows):
+        events.append(event_of(*row))
+        if n % _BREATH == 0:
+            await asyncio.sleep(0)
+    return tuple(events)
+
+
+def written_of(rows: tuple[Any, Any]) -> Written:
+    """An attempt, of the rows of its intent and of its end."""
+    intended, ended = event_of(*rows[0]), event_of(*rows[1])
+    if not isinstance(intended, Intended) or not isinstance(ended, Ended):
+        raise JournalError("an attempt's rows in the journal are not its intent and its end")
+    return Written(intended, ended)
+
+
+def _objects(event: Ended, declared: tuple[str, ...]) -> tuple[tuple[Any, ...], ...]:
+    who = (event.of, event.call, event.attempt)
+    reads = [(r.key, "read", *who, r.size, r.etag, r.by) for r in event.reads]
+    writes = [(w.key, "write", *who, w.size, w.etag, w.by) for w in event.writes]
+    unseen = [] if event.reported else [(k, "write", *who, None, None, None) for k in declared]
+    return (*reads, *writes, *unseen)
+
+
+def _updates(event: Event) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    if isinstance(event, RunStarted):
+        state = RunState.QUEUED if event.queued else RunState.RUNNING
+        labels = json.dumps(dict(event.labels))
+        return ((_STARTED, (event.run, event.name, state.value, labels, event.at)),)
+    if isinstance(event, Taken):
+        return ((_STATE, (RunState.RUNNING.value, None, event.run)),)
+    if isinstance(event, RunEnded):
+        return ((_STATE, (event.state.value, event.at, event.run)),)
+    if isinstance(event, RunInterrupted):
+        return ((_STATE, (RunState.INTERRUPTED.value, event.at, event.run)),)
+    return ()
