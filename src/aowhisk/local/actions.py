@@ -12,9 +12,10 @@ from aowhisk.local.faults import DropReply, FaultPlan, Throttle, Unavailable
 from aowhisk.local.http import OVERLOADED, Refusal, Reply, Request
 from aowhisk.local.invocation import Invocation, User, environment
 from aowhisk.local.invoker import Invoker
-from aowhisk.local.limits import LARGEST_PAYLOAD, Limits
+from aowhisk.local.limits import Limits
 from aowhisk.local.listing import Page
 from aowhisk.local.names import check_name
+from aowhisk.local.payload import check_length, payload_of
 from aowhisk.local.store import Store
 from aowhisk.models import JSON, Status
 
@@ -149,8 +150,10 @@ class Actions:
     async def _invoke(self, request: Request, user: User, path: str) -> Reply:
         blocking, only_result = request.flag("blocking"), request.flag("result")
         wait = self._wait(request)
-        _check_length(request.length)
-        payload = await self._payload(request)
+        check_length(request.length)
+        data = await request.body()
+        check_length(len(data))  # Content-Length may not have been given
+        payload = payload_of(request, data)
         invocation = self.invocation(user, path, payload, request.id)
         if self._faults:
             self._refuse_on_purpose(invocation)
@@ -173,14 +176,6 @@ class Actions:
                 "timeout", f"Timeout must be number of milliseconds up to {longest}."
             )
         return int(value) / 1000
-
-    async def _payload(self, request: Request) -> dict[str, JSON]:
-        data = await request.body()
-        _check_length(len(data))  # Content-Length may not have been given
-        payload = request.parse(data) if data else {}
-        if not isinstance(payload, dict):
-            raise Refusal.malformed("JSON object expected")
-        return payload
 
     def _refuse_on_purpose(self, invocation: Invocation) -> None:
         name, params, limits = invocation.name, invocation.params, self._limits
@@ -211,8 +206,3 @@ def _told(invocation: Invocation, only_result: bool) -> Reply:
         return Reply(result, status, activation=invocation.id)
     # OpenWhisk collects logs after it has answered.
     return Reply(record.document | {"logs": []}, status, activation=invocation.id)
-
-
-def _check_length(length: int) -> None:
-    if length > LARGEST_PAYLOAD:
-        raise Refusal(413, f"Request larger than allowed: {length} > {LARGEST_PAYLOAD} bytes.")

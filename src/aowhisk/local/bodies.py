@@ -11,12 +11,22 @@ from aowhisk.local.http import Refusal, to_json
 from aowhisk.local.limits import LARGEST_CODE, LARGEST_PARAMETERS, ActionRanges
 from aowhisk.models import JSON
 
-__all__ = ["action_from", "binding_from", "package_from"]
+__all__ = [
+    "action_from",
+    "annotations_from",
+    "binding_from",
+    "bumped",
+    "check_put",
+    "package_from",
+    "parameters_from",
+    "publish_from",
+    "version_from",
+]
 
 PYTHON_DEFAULT = "python:3.10"
 KINDS = ("python:3", "python:3.10", "python:3.11", "python:3.12", "python:3.13")
 _PYTHON = re.compile(r"python:3(\.\d+)?")
-_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+_VERSION = re.compile(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:\..*)?", re.ASCII | re.DOTALL)
 _QUAD = "[A-Za-z0-9+/]{4}"
 _BINARY = re.compile(f"(?:{_QUAD})+|(?:{_QUAD})*(?:[A-Za-z0-9+/]{{2}}==|[A-Za-z0-9+/]{{3}}=)")
 
@@ -47,7 +57,7 @@ def package_from(body: JSON, *, namespace: str, name: str, old: Package | None) 
     """The package that PUT `body` makes, or makes of `old`; its binding is not looked up here."""
     binding = binding_from(body, namespace) or (old.binding if old else None)
     assert isinstance(body, dict)
-    annotations = _annotations(body)
+    annotations = annotations_from(body)
     if annotations is None:
         annotations = dict(old.annotations) if old else {}
     annotations.pop("binding", None)  # always ours
@@ -66,9 +76,7 @@ def package_from(body: JSON, *, namespace: str, name: str, old: Package | None) 
 
 def binding_from(body: JSON, namespace: str) -> Binding | None:
     """What PUT `body` binds a package of `namespace` to, None where it binds none."""
-    if not isinstance(body, dict):
-        raise Refusal.malformed("Object expected in field 'binding'")
-    value = body.get("binding")
+    value = check_put(body).get("binding")
     if value is None or value == {}:
         return None
     if not isinstance(value, dict):
@@ -158,30 +166,78 @@ def _limits(value: JSON, old: Action | None, ranges: ActionRanges) -> dict[str, 
     return found
 
 
-def _parameters(body: Mapping[str, JSON], old: Action | Package | None) -> dict[str, Parameter]:
+def check_put(body: JSON) -> Mapping[str, JSON]:
+    """`body` as the object that a PUT of any kind of entity needs, after what the controller looks
+    at first in all of them (ENT/WhiskEntity.scala, LimitedWhiskEntityPut)."""
+    if not isinstance(body, dict):
+        raise Refusal.malformed("Object expected in field 'exec'")
+    if body.get("exec") is not None:
+        _exec(body["exec"])
+    parameters_from(body)
+    annotations_from(body)
+    return body
+
+
+def parameters_from(body: Mapping[str, JSON]) -> dict[str, Parameter] | None:
+    """The parameters that a PUT gives, None where it gives none."""
     value = body.get("parameters")
     if value is None:
-        return dict(old.parameters) if old else {}
+        return None
     found: dict[str, Parameter] = {}
-    for key, item in _keyed(value, "parameters malformed!"):
+    for key, item in _keyed(value):
         found[key] = Parameter(item.get("value"), item.get("init") is True)
     size = sum(len(key.encode()) + len(to_json(p.value)) for key, p in found.items())
     _check_size("parameters", size, LARGEST_PARAMETERS)
     return found
 
 
-def _annotations(body: Mapping[str, JSON]) -> dict[str, JSON] | None:
+def annotations_from(body: Mapping[str, JSON]) -> dict[str, JSON] | None:
+    """The annotations that a PUT gives, None where it gives none."""
     value = body.get("annotations")
     if value is None:
         return None
-    found = {key: item.get("value") for key, item in _keyed(value, "annotations malformed!")}
+    found = {key: item.get("value") for key, item in _keyed(value)}
     size = sum(len(key.encode()) + len(to_json(item)) for key, item in found.items())
     _check_size("annotations", size, LARGEST_PARAMETERS)
     return found
 
 
+def version_from(body: Mapping[str, JSON]) -> str | None:
+    """The version that a PUT gives, None where it gives none. What is left out at its end is 0
+    (ENT/SemVer.scala)."""
+    value = body.get("version")
+    if value is None:
+        return None
+    parts = _VERSION.fullmatch(value) if isinstance(value, str) else None
+    numbers = [int(part or 0) for part in parts.groups()] if parts else [0]
+    if not any(numbers):
+        raise Refusal.malformed("semantic version malformed")
+    return ".".join(map(str, numbers))
+
+
+def bumped(version: str) -> str:
+    """The version that follows."""
+    start, _, patch = version.rpartition(".")
+    return f"{start}.{int(patch) + 1}"
+
+
+def publish_from(body: Mapping[str, JSON]) -> bool | None:
+    """Whether a PUT publishes, None where it does not say."""
+    given = body.get("publish")
+    if given is not None and not isinstance(given, bool):
+        raise Refusal.malformed(f"Expected JsBoolean, but got {to_json(given).decode()}")
+    return given
+
+
+def _parameters(body: Mapping[str, JSON], old: Action | Package | None) -> dict[str, Parameter]:
+    given = parameters_from(body)
+    if given is not None:
+        return given
+    return dict(old.parameters) if old else {}
+
+
 def _action_annotations(body: Mapping[str, JSON], old: Action | None, kind: str) -> dict[str, JSON]:
-    given = _annotations(body) or {}
+    given = annotations_from(body) or {}
     if old is None:
         return {"provide-api-key": False} | given | {"exec": kind}
     unwanted = body.get("delAnnotations")
@@ -190,37 +246,29 @@ def _action_annotations(body: Mapping[str, JSON], old: Action | None, kind: str)
     return kept | given | {"exec": kind}
 
 
-def _keyed(value: JSON, problem: str) -> list[tuple[str, Mapping[str, JSON]]]:
+def _keyed(value: JSON) -> list[tuple[str, Mapping[str, JSON]]]:
     if not isinstance(value, list):
-        raise Refusal.malformed(problem)
+        raise Refusal.malformed("parameters malformed!")
     for item in value:
         if (
             not isinstance(item, dict)
             or not isinstance(item.get("key"), str)
             or "value" not in item
+            or not isinstance(item.get("init", False), bool)
         ):
-            raise Refusal.malformed(problem)
+            raise Refusal.malformed("parameters malformed!")
     return [(item["key"], item) for item in value]
 
 
 def _version(body: Mapping[str, JSON], old: Action | Package | None) -> str:
-    given = body.get("version")
-    if given is None and old is None:
-        return "0.0.1"
-    current = given if given is not None else old.version if old else ""
-    match = _VERSION.fullmatch(current if isinstance(current, str) else "")
-    if match is None:
-        raise Refusal.malformed("semantic version malformed")
-    return match[0] if given is not None else f"{match[1]}.{match[2]}.{int(match[3]) + 1}"
+    return version_from(body) or (bumped(old.version) if old else "0.0.1")
 
 
 def _publish(body: Mapping[str, JSON], old: Action | Package | None) -> bool:
-    given = body.get("publish")
-    if given is None:
-        return old.publish if old else False
-    if not isinstance(given, bool):
-        raise Refusal.malformed(f"Expected JsBoolean, but got {to_json(given).decode()}")
-    return given
+    given = publish_from(body)
+    if given is not None:
+        return given
+    return old.publish if old else False
 
 
 def _check_size(field: str, size: int, allowed: int) -> None:

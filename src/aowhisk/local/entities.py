@@ -1,9 +1,9 @@
-"""Actions and packages as they are stored, and as they are shown."""
+"""Actions, packages, triggers and rules as they are stored, and as they are shown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from aowhisk.models import JSON
@@ -14,9 +14,13 @@ __all__ = [
     "Action",
     "Binding",
     "Entity",
+    "Link",
     "Package",
     "Parameter",
     "Parameters",
+    "Reference",
+    "Rule",
+    "Trigger",
     "is_truthy",
     "merged",
     "pairs",
@@ -177,4 +181,100 @@ class Package(_Stored):
         return self._common() | {"binding": self.binding.to_json() if self.binding else False}
 
 
-Entity: TypeAlias = Action | Package
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The full name of an entity, as a rule holds it. `namespace` includes the package; `version`
+    is kept where one was given."""
+
+    namespace: str
+    name: str
+    version: str | None = None
+
+    @property
+    def root(self) -> str:
+        """The namespace without the package."""
+        return self.namespace.partition("/")[0]
+
+    @property
+    def path(self) -> str:
+        """`namespace/[package/]name`."""
+        return f"{self.namespace}/{self.name}"
+
+    def to_json(self) -> dict[str, JSON]:
+        """As it is shown."""
+        shown: dict[str, JSON] = {"path": self.namespace, "name": self.name}
+        return shown if self.version is None else shown | {"version": self.version}
+
+    def __str__(self) -> str:
+        return self.path if self.version is None else f"{self.path}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a trigger knows of one of its rules."""
+
+    action: Reference
+    active: bool
+
+    def to_json(self) -> dict[str, JSON]:
+        """As it is shown."""
+        return {"action": self.action.to_json(), "status": _status(self.active)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger(_Stored):
+    """A trigger. `links` are its rules by their paths, None as long as it never had one."""
+
+    links: Mapping[str, Link] | None = None
+
+    def linked(self, rule: str, link: Link) -> Trigger:
+        """The same with this rule."""
+        return replace(self, links={**(self.links or {}), rule: link})
+
+    def unlinked(self, rule: str) -> Trigger:
+        """The same without this rule."""
+        if self.links is None:
+            return self
+        return replace(
+            self, links={path: link for path, link in self.links.items() if path != rule}
+        )
+
+    def to_json(self) -> dict[str, JSON]:
+        """The whole trigger."""
+        shown = self._common() | {
+            "limits": {},
+            "parameters": self._shown_parameters(self.parameters),
+        }
+        if self.links is None:
+            return shown
+        return shown | {"rules": {path: link.to_json() for path, link in self.links.items()}}
+
+    def to_summary(self) -> dict[str, JSON]:
+        """As lists show it."""
+        return self._common()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule(_Stored):
+    """A rule; whether it is active stands in its trigger."""
+
+    trigger: Reference
+    action: Reference
+
+    def to_json(self, *, active: bool) -> dict[str, JSON]:
+        """The whole rule."""
+        return self.to_summary() | {"status": _status(active)}
+
+    def to_summary(self) -> dict[str, JSON]:
+        """As lists show it."""
+        return self._common() | {
+            "trigger": self.trigger.to_json(),
+            "action": self.action.to_json(),
+        }
+
+
+def _status(active: bool) -> str:
+    return "active" if active else "inactive"
+
+
+Entity: TypeAlias = Action | Package | Trigger | Rule

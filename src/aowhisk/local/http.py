@@ -81,7 +81,7 @@ class Refusal(Exception):
 
 @dataclass(slots=True)
 class Reply:
-    """An answer; `body` is JSON, or a text for text/plain."""
+    """An answer; `body` is JSON, or a text for text/plain; with status 204 there is none."""
 
     body: JSON
     status: int = 200
@@ -90,6 +90,11 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     cors: bool = True
     dropped: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no body at all."""
+        return self.status == 204
 
 
 class Request:
@@ -183,12 +188,13 @@ class Request:
 
 async def send_reply(send: ASGISend, request: Request, reply: Reply) -> None:
     """Write `reply`."""
-    payload = reply.body.encode() if reply.plain else to_json(reply.body)
-    headers = [
-        (b"content-type", _TEXT_TYPE if reply.plain else _JSON_TYPE),
-        (b"content-length", str(len(payload)).encode()),
-        (b"x-request-id", request.id.encode("latin-1")),
-    ]
+    payload, headers = b"", [(b"x-request-id", request.id.encode("latin-1"))]
+    if not reply.is_empty:
+        payload = reply.body.encode() if reply.plain else to_json(reply.body)
+        headers += [
+            (b"content-type", _TEXT_TYPE if reply.plain else _JSON_TYPE),
+            (b"content-length", str(len(payload)).encode()),
+        ]
     if reply.cors:
         headers += CORS
     if reply.activation is not None:

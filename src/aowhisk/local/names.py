@@ -6,7 +6,7 @@ import re
 
 from aowhisk.local.http import Refusal
 
-__all__ = ["check_activation_id", "check_name", "check_namespace"]
+__all__ = ["check_activation_id", "check_name", "check_namespace", "is_name"]
 
 LONGEST = 256
 _SEGMENT = re.compile(r"\w|\w[\w@.& -]*[\w@.&-]", re.ASCII)
@@ -16,6 +16,11 @@ _HEX = re.compile(r"[0-9a-f]*")
 def check_name(name: str) -> None:
     """Refuse what is no name of an entity."""
     _check(name, "Name segement", "The name of the entity contains illegal characters.")  # sic
+
+
+def is_name(name: str) -> bool:
+    """Whether it can be the name of an entity, or a part of its path."""
+    return len(name) <= LONGEST and _SEGMENT.fullmatch(name) is not None
 
 
 def check_namespace(name: str) -> None:
@@ -34,5 +39,5 @@ def check_activation_id(activation_id: str) -> None:
 def _check(name: str, what: str, illegal: str) -> None:
     if len(name) > LONGEST:
         raise Refusal(400, f"{what} longer than allowed: {len(name)} > {LONGEST}.")
-    if not _SEGMENT.fullmatch(name):
+    if not is_name(name):
         raise Refusal(400, illegal)

@@ -17,7 +17,7 @@ _CODES = {status: code for code, status in enumerate(Status)}
 @dataclass(frozen=True, slots=True)
 class Record:
     """One record. `document` is the JSON of GET by id; `path` is `namespace/[package/]name` of
-    the action."""
+    the action or the trigger."""
 
     id: str
     namespace: str
@@ -46,10 +46,10 @@ class Record:
             "end",
             "cause",
         )
-        return {name: full[name] for name in kept if name in full} | {
-            "duration": full["end"] - full["start"],
-            "statusCode": _CODES[self.status],
-        }
+        shown = {name: full[name] for name in kept if name in full}
+        if "end" in full:  # not in the record of a trigger
+            shown["duration"] = full["end"] - full["start"]
+        return shown | {"statusCode": _CODES[self.status]}
 
 
 class Records:

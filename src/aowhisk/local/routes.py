@@ -60,7 +60,8 @@ class Routes:
         request = Request(scope, receive)
         try:
             reply = await self._answer(request)
-            if not reply.plain and reply.status < 400 and not request.accepts_json:
+            shows_json = not reply.plain and not reply.is_empty and reply.status < 400
+            if shows_json and not request.accepts_json:
                 raise Refusal(
                     406,
                     "Resource representation is only available with these types:\napplication/json",
@@ -102,8 +103,8 @@ class Routes:
             for name in names[:2]:
                 if name:
                     check_name(name)
-            if collection == "actions" and names and names[-1] and request.method == "POST":
-                user.throttle.charge()
+            if names and names[-1] and request.method == "POST":
+                _charge(user, collection, names)
         self._entitlement.check(user.namespace, request.method, namespace, collection, names)
         return await self._collections[collection](request, user, namespace, names)
 
@@ -181,6 +182,13 @@ def _api() -> dict[str, object]:
         "buildno": "local",
         "swagger_paths": {"ui": "/docs", "api-docs": "/api-docs"},
     }
+
+
+def _charge(user: User, collection: str, names: list[str]) -> None:
+    if collection == "actions":
+        user.throttle.charge()
+    elif collection == "triggers" and len(names) == 1:
+        user.throttle.charge_fire()
 
 
 async def _lifespan(receive: ASGIReceive, send: ASGISend) -> None:

@@ -26,6 +26,7 @@ from aowhisk.local.container import Launch
 from aowhisk.local.entitlement import Entitlement
 from aowhisk.local.environment import check_place, check_store, container_environ, make_folder
 from aowhisk.local.faults import Fault, FaultPlan
+from aowhisk.local.firing import Firing
 from aowhisk.local.functions import source_of
 from aowhisk.local.http import Refusal
 from aowhisk.local.invocation import User
@@ -35,8 +36,10 @@ from aowhisk.local.packages import Packages
 from aowhisk.local.pool import Pool
 from aowhisk.local.records import Records
 from aowhisk.local.routes import Collection, Routes
+from aowhisk.local.rules import Rules
 from aowhisk.local.store import Store
 from aowhisk.local.throttle import Throttle
+from aowhisk.local.triggers import Triggers
 from aowhisk.manifest import Manifest
 from aowhisk.models import JSON, Activation
 from object_store.wire import STORE_URL
@@ -106,9 +109,12 @@ class LocalOpenWhisk:
             self._store, self._invoker, self._limits, self._faults, dict(init_params or {})
         )
         self._packages = Packages(self._store, entitlement)
+        firing = Firing(self._actions, self._records, entitlement)
         collections: dict[str, Collection] = {
             "actions": self._actions,
             "packages": self._packages,
+            "triggers": Triggers(self._store, firing),
+            "rules": Rules(self._store, entitlement),
             "activations": Activations(self._records),
         }
         self.app = Routes(users, self._limits, collections, entitlement)

@@ -18,13 +18,17 @@ IN_ANOTHER_COLLECTION = "Resource by this name exists but is not in this collect
 
 
 class Store:
-    """Entities by path, `namespace/[package/]name`; actions, packages (and later triggers and
-    rules) share the names. `clock` gives epoch seconds."""
+    """Entities by path, `namespace/[package/]name`; actions, packages, triggers and rules share
+    the names. `clock` gives epoch seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._entities: dict[str, Entity] = {}
         self._serials = itertools.count(1)
+
+    def look(self, path: str) -> Entity | None:
+        """Whatever is at `path`."""
+        return self._entities.get(path)
 
     def find(self, kind: type[E], path: str) -> E | None:
         """The entity at `path`, None where nothing is; 409 where there is another kind of thing."""
@@ -47,6 +51,10 @@ class Store:
         stored = replace(entity, updated=round(self._clock() * 1000), serial=next(self._serials))
         self._entities[stored.path] = stored
         return stored
+
+    def amend(self, entity: Entity) -> None:
+        """Store it in the place of what it was made from; its time and serial number stay."""
+        self._entities[entity.path] = entity
 
     def delete(self, path: str) -> None:
         """Take it away."""

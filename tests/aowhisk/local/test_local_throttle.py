@@ -67,3 +67,21 @@ async def test_limits_are_told_as_they_were_set(opened: Any) -> None:
     assert told["firesPerMinute"] == 3
     assert answer.status_code == 202
     assert "number of milliseconds up to 200." in too_long.json()["error"]
+
+
+async def test_fires_have_a_minute_of_their_own_also_without_rules(opened: Any) -> None:
+    now = [90.0]
+    async with opened(limits=Limits(1, fires_per_minute=2), clock=lambda: now[0]) as (_, rest):
+        await rest.put("a")
+        await rest.http.put("triggers/t", json={})
+        fires = [await rest.http.post(f"triggers/{name}", json={}) for name in ("t", "none", "t")]
+        invoked = await rest.invoke("a")
+        now[0] = 120.0
+        later = await rest.http.post("triggers/t", json={})
+
+    assert [answer.status_code for answer in fires] == [204, 404, 429]
+    assert fires[2].json()["error"] == (
+        "Too many requests in the last minute (count: 3, allowed: 2)."
+    )
+    assert invoked.status_code == 200
+    assert later.status_code == 204
