@@ -19,7 +19,7 @@ from aowhisk.local.payload import check_length, payload_of
 from aowhisk.local.store import Store
 from aowhisk.models import JSON, Status
 
-__all__ = ["Actions"]
+__all__ = ["NOT_ALLOWED", "Actions"]
 
 ON_BINDING = "Operation not permitted on package binding."
 _HTTP_STATUS = {Status.SUCCESS: 200, Status.WHISK_ERROR: 500}

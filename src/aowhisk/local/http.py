@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from aowhisk.models import JSON
 
 __all__ = [
+    "CORS_HEADERS",
+    "NO_CONTENT",
     "OVERLOADED",
     "ASGIReceive",
     "ASGIScope",
     "ASGISend",
+    "Content",
     "Refusal",
     "Reply",
     "Request",
@@ -32,16 +35,16 @@ MAX_DEPTH = 1000
 OVERLOADED = (
     "The server is currently unavailable (because it is overloaded or down for maintenance)."
 )
+CORS_HEADERS = "Authorization, Origin, X-Requested-With, Content-Type, Accept, User-Agent"
 CORS = (
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"GET, DELETE, POST, PUT, HEAD"),
-    (
-        b"access-control-allow-headers",
-        b"Authorization, Origin, X-Requested-With, Content-Type, Accept, User-Agent",
-    ),
+    (b"access-control-allow-headers", CORS_HEADERS.encode()),
 )
-_JSON_TYPE = b"application/json"
-_TEXT_TYPE = b"text/plain; charset=UTF-8"
+_JSON_TYPE = "application/json"
+_TEXT_TYPE = "text/plain; charset=UTF-8"
+_BODILESS = frozenset({204, 304})
+_JSON = _JSON_TYPE.encode()
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 
@@ -78,23 +81,45 @@ class Refusal(Exception):
         """404: no such entity."""
         return cls(404, "The requested resource does not exist.")
 
+    @classmethod
+    def unacceptable(cls, offer: str) -> Refusal:
+        """406: the client accepts no `offer`, which is all there is."""
+        text = f"Resource representation is only available with these types:\n{offer}"
+        return cls(406, text, cors=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A body as bytes, and its content type; "" for none."""
+
+    data: bytes
+    type: str
+
+
+NO_CONTENT = Content(b"", "")
+
 
 @dataclass(slots=True)
 class Reply:
-    """An answer; `body` is JSON, or a text for text/plain; with status 204 there is none."""
+    """An answer; `body` is JSON, or a text for text/plain; `content`, where given, is sent in its
+    place."""
 
     body: JSON
     status: int = 200
     activation: str | None = None
     plain: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Sequence[tuple[str, str]] = ()
     cors: bool = True
     dropped: bool = False
+    content: Content | None = None
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether it has no body at all."""
-        return self.status == 204
+    def to_content(self) -> Content:
+        """What is sent."""
+        if self.content is not None:
+            return self.content
+        if self.plain:
+            return Content(self.body.encode(), _TEXT_TYPE)
+        return Content(to_json(self.body), _JSON_TYPE)
 
 
 class Request:
@@ -114,10 +139,15 @@ class Request:
         self.id = given if given and not given.startswith("sid_") else secrets.token_hex(16)
 
     @property
+    def raw_query(self) -> str:
+        """The query as it came."""
+        return str(self._scope.get("query_string", b"").decode("latin-1"))
+
+    @property
     def query(self) -> Mapping[str, str]:
         """The query's parameters; of a repeated one the first counts."""
         if self._query is None:
-            raw = self._scope.get("query_string", b"").decode("latin-1")
+            raw = self.raw_query
             self._query = dict(reversed(parse_qsl(raw, keep_blank_values=True))) if raw else {}
         return self._query
 
@@ -171,7 +201,7 @@ class Request:
     @property
     def accepts_json(self) -> bool:
         """Whether the client takes JSON."""
-        return self._accepts(b"application/json", b"application/*")
+        return self._accepts(_JSON, b"application/*")
 
     @property
     def accepts_text(self) -> bool:
@@ -180,7 +210,7 @@ class Request:
 
     def _accepts(self, *kinds: bytes) -> bool:
         accept = self.headers.get(b"accept")
-        if accept is None or (accept in (b"*/*", b"application/json") and kinds[0] == _JSON_TYPE):
+        if accept is None or (accept in (b"*/*", _JSON) and kinds[0] == _JSON):
             return True
         given = {part.partition(b";")[0].strip().lower() for part in accept.split(b",")}
         return not given.isdisjoint((b"*/*", *kinds))
@@ -188,22 +218,25 @@ class Request:
 
 async def send_reply(send: ASGISend, request: Request, reply: Reply) -> None:
     """Write `reply`."""
-    payload, headers = b"", [(b"x-request-id", request.id.encode("latin-1"))]
-    if not reply.is_empty:
-        payload = reply.body.encode() if reply.plain else to_json(reply.body)
-        headers += [
-            (b"content-type", _TEXT_TYPE if reply.plain else _JSON_TYPE),
-            (b"content-length", str(len(payload)).encode()),
-        ]
+    content = reply.to_content()
+    headers = [(b"x-request-id", request.id.encode("latin-1"))]
+    if content.type:
+        headers.append((b"content-type", content.type.encode()))
+    if reply.status not in _BODILESS:
+        headers.append((b"content-length", str(len(content.data)).encode()))
     if reply.cors:
         headers += CORS
     if reply.activation is not None:
         headers.append((b"x-openwhisk-activation-id", reply.activation.encode()))
-    headers += [(name.encode(), value.encode()) for name, value in reply.headers.items()]
+    headers += [
+        (name.lower().encode(), value.encode("latin-1", "replace")) for name, value in reply.headers
+    ]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     if reply.dropped:
         raise ConnectionResetError("the reply was dropped on purpose")
-    await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else payload})
+    await send(
+        {"type": "http.response.body", "body": b"" if request.method == "HEAD" else content.data}
+    )
 
 
 def refused(request: Request, refusal: Refusal) -> Reply:
@@ -211,7 +244,7 @@ def refused(request: Request, refusal: Refusal) -> Reply:
     return Reply(
         {"error": refusal.text, "code": request.id},
         refusal.status,
-        headers=refusal.headers,
+        headers=tuple(refusal.headers.items()),
         cors=refusal.cors,
     )
 

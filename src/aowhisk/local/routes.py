@@ -22,6 +22,7 @@ from aowhisk.local.http import (
 from aowhisk.local.invocation import User
 from aowhisk.local.limits import Limits
 from aowhisk.local.names import check_name, check_namespace
+from aowhisk.local.web import WebActions
 
 __all__ = ["Collection", "Routes"]
 
@@ -35,7 +36,7 @@ WRONG_CREDENTIALS = "The supplied authentication is invalid"
 
 class Routes:
     """The ASGI 3 application. `collections` answer for one namespace each kind of thing, of what
-    `entitlement` allows; `limits` are the server's."""
+    `entitlement` allows, `web` for web actions; `limits` are the server's."""
 
     def __init__(
         self,
@@ -43,11 +44,13 @@ class Routes:
         limits: Limits,
         collections: Mapping[str, Collection],
         entitlement: Entitlement,
+        web: WebActions,
     ) -> None:
         self._users = users
         self._limits = limits
         self._collections = collections
         self._entitlement = entitlement
+        self._web = web
         self._known: dict[bytes, User] = {}  # Authorization headers that were right
 
     async def __call__(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
@@ -60,13 +63,9 @@ class Routes:
         request = Request(scope, receive)
         try:
             reply = await self._answer(request)
-            shows_json = not reply.plain and not reply.is_empty and reply.status < 400
-            if shows_json and not request.accepts_json:
-                raise Refusal(
-                    406,
-                    "Resource representation is only available with these types:\napplication/json",
-                    cors=False,
-                )
+            is_json = not reply.plain and reply.content is None
+            if is_json and reply.status < 400 and not request.accepts_json:
+                raise Refusal.unacceptable("application/json")
         except Refusal as refusal:
             reply = refused(request, refusal)
         await send_reply(send, request, reply)
@@ -75,14 +74,18 @@ class Routes:
         parts = request.parts
         if parts[:2] != ["api", "v1"]:
             return self._outside(request)
+        parts = parts[2:]
+        if parts[:1] == ["web"]:
+            reply = await self._web(request, self._caller(request), parts[1:])
+            if reply is not None:
+                return reply
         if request.method == "OPTIONS":
             return Reply("OK", plain=True)
-        parts = parts[2:]
         if parts in ([], [""]) and request.method == "GET":
             return Reply(_api())
+        user = self._user(request)
         if not parts or parts[0] != "namespaces":
             raise Refusal.no_route()
-        user = self._user(request)
         if parts in (["namespaces"], ["namespaces", ""]) and request.method == "GET":
             return Reply([user.namespace])
         if len(parts) < 3:
@@ -117,6 +120,13 @@ class Routes:
             raise not_yours(namespace)
         return Reply(user.throttle.limits.to_json())
 
+    def _caller(self, request: Request) -> User | None:
+        """Who asks, None where that is not known."""
+        try:
+            return self._user(request)
+        except Refusal:
+            return None
+
     def _user(self, request: Request) -> User:
         header = request.headers.get(b"authorization", b"")
         if known := self._known.get(header):
@@ -139,8 +149,7 @@ class Routes:
             return Reply(self._root())
         if request.method == "GET" and request.parts == ["ping"]:
             if not request.accepts_text:
-                text = "Resource representation is only available with these types:\ntext/plain"
-                raise Refusal(406, text, cors=False)
+                raise Refusal.unacceptable("text/plain")
             return Reply("pong", plain=True, cors=False)
         raise Refusal(
             405,

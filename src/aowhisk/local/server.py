@@ -40,6 +40,7 @@ from aowhisk.local.rules import Rules
 from aowhisk.local.store import Store
 from aowhisk.local.throttle import Throttle
 from aowhisk.local.triggers import Triggers
+from aowhisk.local.web import WebActions
 from aowhisk.manifest import Manifest
 from aowhisk.models import JSON, Activation
 from object_store.wire import STORE_URL
@@ -117,7 +118,10 @@ class LocalOpenWhisk:
             "rules": Rules(self._store, entitlement),
             "activations": Activations(self._records),
         }
-        self.app = Routes(users, self._limits, collections, entitlement)
+        web = WebActions(
+            self._actions, users, entitlement, blocking_wait=self._limits.blocking_wait
+        )
+        self.app = Routes(users, self._limits, collections, entitlement, web)
 
     async def __aenter__(self) -> Self:
         await anyio.to_thread.run_sync(check_place, self._python)

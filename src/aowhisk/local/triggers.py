@@ -5,7 +5,7 @@ from __future__ import annotations
 from aowhisk.local.entities import Trigger
 from aowhisk.local.event_bodies import check_feed, trigger_changes
 from aowhisk.local.firing import Firing
-from aowhisk.local.http import Refusal, Reply, Request
+from aowhisk.local.http import NO_CONTENT, Refusal, Reply, Request
 from aowhisk.local.invocation import User
 from aowhisk.local.listing import Page
 from aowhisk.local.payload import check_length, payload_of
@@ -70,5 +70,5 @@ class Triggers:
         trigger = self._store.get(Trigger, path)
         activation = self._firing.fire(user, trigger, payload, request)
         if activation is None:
-            return Reply(None, 204)
+            return Reply(None, 204, content=NO_CONTENT)
         return Reply({"activationId": activation}, 202, activation=activation)
