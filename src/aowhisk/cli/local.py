@@ -50,6 +50,14 @@ def serve_on_port(
     root: Annotated[Path, typer.Option(metavar="DIR", help="Folder for its files.")] = Path(
         ".aowhisk/local"
     ),
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Keep entities and activations here, over restarts.",
+            show_default="in memory",
+        ),
+    ] = None,
     containers: Annotated[int, typer.Option(min=1, help="Worker processes at most.")] = 16,
     invocations_per_minute: Annotated[int, typer.Option(min=0)] = _DEFAULTS.invocations_per_minute,
     concurrent_invocations: Annotated[int, typer.Option(min=0)] = _DEFAULTS.concurrent_invocations,
@@ -68,6 +76,7 @@ def serve_on_port(
         url = f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
         ow = LocalOpenWhisk(
             root=root,
+            data=data,
             auth=accounts,
             limits=limits,
             containers=containers,

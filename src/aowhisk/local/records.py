@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from aowhisk.models import JSON, Status
@@ -53,11 +53,13 @@ class Record:
 
 
 class Records:
-    """Keeps the newest `capacity` records, none of the namespaces `unkept`."""
+    """Keeps the newest `capacity` records, none of the namespaces `unkept`. `watch`, where it is
+    set, hears of each that is added."""
 
     def __init__(self, capacity: int = 100_000, *, unkept: Iterable[str] = ()) -> None:
         self._capacity = capacity
         self._unkept = frozenset(unkept)
+        self.watch: Callable[[Record], None] | None = None
         self._by_id: dict[str, Record] = {}
         self._by_start: list[tuple[int, int, str]] = []
         self._numbers = itertools.count()
@@ -66,6 +68,17 @@ class Records:
         """Store one."""
         if record.namespace in self._unkept:
             return
+        if self.watch is not None:
+            self.watch(record)
+        self._insert(record)
+
+    def restore(self, records: Iterable[Record]) -> None:
+        """Take in what was stored before."""
+        for record in records:
+            if record.id not in self._by_id:
+                self._insert(record)
+
+    def _insert(self, record: Record) -> None:
         self._by_id[record.id] = record
         bisect.insort(self._by_start, (record.start, next(self._numbers), record.id))
         if len(self._by_start) > self._capacity:

@@ -51,6 +51,8 @@ class Routes:
         self._collections = collections
         self._entitlement = entitlement
         self._web = web
+        self.settled: Callable[[], Awaitable[None]] | None = None
+        """Where it is set: awaited before a request that may have changed something is answered."""
         self._known: dict[bytes, User] = {}  # Authorization headers that were right
 
     async def __call__(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
@@ -109,7 +111,10 @@ class Routes:
             if names and names[-1] and request.method == "POST":
                 _charge(user, collection, names)
         self._entitlement.check(user.namespace, request.method, namespace, collection, names)
-        return await self._collections[collection](request, user, namespace, names)
+        reply = await self._collections[collection](request, user, namespace, names)
+        if self.settled is not None and request.method != "GET":
+            await self.settled()
+        return reply
 
     def _limits_of(self, request: Request, user: User, namespace: str, names: list[str]) -> Reply:
         if request.method != "GET":

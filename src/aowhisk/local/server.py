@@ -33,6 +33,7 @@ from aowhisk.local.invocation import User
 from aowhisk.local.invoker import Invoker
 from aowhisk.local.limits import Limits
 from aowhisk.local.packages import Packages
+from aowhisk.local.persistence import Persistence
 from aowhisk.local.pool import Pool
 from aowhisk.local.records import Records
 from aowhisk.local.routes import Collection, Routes
@@ -59,7 +60,8 @@ class LocalOpenWhisk:
     on a port.
 
     Enter it with `async with`; activations run in its own tasks, worker processes end with it,
-    however it ends. `root` is a folder for its files; `auth` the one user's key; `init_params` go
+    however it ends. `root` is a folder for its files, `data` one that keeps entities and records
+    (None: they go with it); `auth` the one user's key; `init_params` go
     into the environment of every action (such as OBJECT_STORE_URL); `containers` is how many worker
     processes there may be, `idle` the seconds after which one that is not used goes; `clock` gives
     epoch seconds.
@@ -69,6 +71,7 @@ class LocalOpenWhisk:
         self,
         *,
         root: str | Path,
+        data: str | Path | None = None,
         auth: str | Sequence[Account] = GUEST,
         init_params: Mapping[str, str] | None = None,
         faults: Sequence[Fault] = (),
@@ -102,6 +105,13 @@ class LocalOpenWhisk:
         self._records = Records(
             unkept=[u.namespace for u in users if u.throttle.limits.store_activations is False]
         )
+        self._persistence = (
+            None
+            if data is None
+            else Persistence(
+                Path(data), self._store, self._records, {one.namespace for one in accounts}
+            )
+        )
         self._faults = FaultPlan(faults)
         self._pool: Pool | None = None
         self._tasks: TaskGroup | None = None
@@ -122,9 +132,13 @@ class LocalOpenWhisk:
             self._actions, users, entitlement, blocking_wait=self._limits.blocking_wait
         )
         self.app = Routes(users, self._limits, collections, entitlement, web)
+        if self._persistence is not None:
+            self.app.settled = self._persistence.settled
 
     async def __aenter__(self) -> Self:
         await anyio.to_thread.run_sync(check_place, self._python)
+        if self._persistence is not None:
+            await self._persistence.open()
         self._folder = await anyio.to_thread.run_sync(make_folder, self.root)
         launch = Launch(self._python, container_environ(self._api_host), self._folder)
         pool = Pool(launch, size=self._containers, idle=self._idle)
@@ -150,6 +164,8 @@ class LocalOpenWhisk:
         finally:
             with anyio.CancelScope(shield=True):
                 await self._pool.close()
+                if self._persistence is not None:
+                    await self._persistence.close()
                 await anyio.to_thread.run_sync(
                     lambda: shutil.rmtree(self._folder, ignore_errors=True)
                 )
@@ -167,6 +183,7 @@ class LocalOpenWhisk:
                 self._put(self._packages.put, package.name, package.to_json())
             for action in package.actions:
                 self._put(self._actions.put, action.name, action.to_json())
+        await self._settled()
 
     async def deploy_functions(self, functions: Mapping[str, Callable[..., JSON]]) -> None:
         """Create or update one action for each function of this process, by the name it is given
@@ -181,6 +198,7 @@ class LocalOpenWhisk:
             if package:
                 self._put(self._packages.put, package, {})
             self._put(self._actions.put, name, {"exec": {"kind": "python:default", "code": source}})
+        await self._settled()
 
     async def settled(self) -> None:
         """Wait until no activation is running, whoever began it and whether or not anyone waits
@@ -208,6 +226,10 @@ class LocalOpenWhisk:
     def counts(self) -> Counter[str]:
         """How many activations were begun, by action."""
         return Counter(self._invoker.begun)
+
+    async def _settled(self) -> None:
+        if self._persistence is not None:
+            await self._persistence.settled()
 
     def _put(self, put: Callable[..., object], name: str, body: Mapping[str, JSON]) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -19,10 +19,12 @@ IN_ANOTHER_COLLECTION = "Resource by this name exists but is not in this collect
 
 class Store:
     """Entities by path, `namespace/[package/]name`; actions, packages, triggers and rules share
-    the names. `clock` gives epoch seconds."""
+    the names. `clock` gives epoch seconds; `watch`, where it is set, hears of each change: what is
+    at a path now, None for nothing."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
+        self.watch: Callable[[str, Entity | None], None] | None = None
         self._entities: dict[str, Entity] = {}
         self._serials = itertools.count(1)
 
@@ -49,25 +51,44 @@ class Store:
     def put(self, entity: E) -> E:
         """Store it, with a new time and serial number."""
         stored = replace(entity, updated=round(self._clock() * 1000), serial=next(self._serials))
+        if self.watch is not None:
+            self.watch(stored.path, stored)
         self._entities[stored.path] = stored
         return stored
 
     def amend(self, entity: Entity) -> None:
         """Store it in the place of what it was made from; its time and serial number stay."""
+        if self.watch is not None:
+            self.watch(entity.path, entity)
         self._entities[entity.path] = entity
 
     def delete(self, path: str) -> None:
         """Take it away."""
         del self._entities[path]
+        if self.watch is not None:
+            self.watch(path, None)
+
+    def restore(self, entities: Iterable[Entity]) -> None:
+        """Take in what was stored before, as it is."""
+        for entity in entities:
+            self._entities[entity.path] = entity
+        last = max((entity.serial for entity in self._entities.values()), default=0)
+        self._serials = itertools.count(last + 1)
+
+    def take_out(self, namespace: str) -> list[Entity]:
+        """Everything in `namespace`, which is then empty; nobody hears of it."""
+        found = [one for one in self._entities.values() if _is_inside(one, namespace)]
+        for entity in found:
+            del self._entities[entity.path]
+        return found
 
     def all(self, kind: type[E], namespace: str) -> list[E]:
         """Everything of a kind in the namespace or in one package (`namespace/package`), newest
         first."""
-        inside = namespace + "/"
         found = [
             entity
             for entity in self._entities.values()
-            if isinstance(entity, kind) and (entity.namespace + "/").startswith(inside)
+            if isinstance(entity, kind) and _is_inside(entity, namespace)
         ]
         return sorted(found, key=lambda entity: (entity.updated, entity.serial), reverse=True)
 
@@ -79,3 +100,7 @@ class Store:
             return package, package.parameters
         bound = self.get(Package, package.binding.path)
         return bound, merged(bound.parameters, package.parameters)
+
+
+def _is_inside(entity: Entity, namespace: str) -> bool:
+    return (entity.namespace + "/").startswith(namespace + "/")
