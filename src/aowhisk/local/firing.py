@@ -49,8 +49,7 @@ class Firing:
             told |= self._follow(user, rule, link, given, request.id)
             logs.append(to_json(told).decode("utf-8", "surrogatepass"))
         record = _record(user, trigger, payload, start, logs)
-        if user.throttle.limits.store_activations is not False:
-            self._records.add(record)
+        self._records.add(record)
         return record.id
 
     def _follow(
