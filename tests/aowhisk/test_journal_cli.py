@@ -17,14 +17,13 @@ from aowhisk.events.sqlite import SqliteJournal
 Done = subprocess.CompletedProcess[str]
 
 
-async def made(folder: Path) -> list[str]:
-    journal = SqliteJournal(folder / "j.db")
+async def made(folder: Path, url: str) -> list[str]:
     good, bad = Dag("good"), Dag("bad")
     first = good.call("link", {"writes": ["o0"]}, id="first")
     good.call("link", {"reads": [first["key"]], "writes": ["o1"]}, id="second")
     bad.call("fail", {})
     async with Orchestrator.local(
-        actions={"link": actions.link, "fail": actions.fail}, root=folder, journal=journal
+        actions={"link": actions.link, "fail": actions.fail}, root=folder, journal=url
     ) as orchestrator:
         run = await orchestrator.run(good)
         with pytest.raises(RunFailed) as failed:
@@ -35,7 +34,7 @@ async def made(folder: Path) -> list[str]:
 @pytest.fixture
 def runs(tmp_path: Path) -> list[str]:
     """The ids of a run that succeeded and of one that failed, in the journal of `ask`."""
-    return anyio.run(made, tmp_path)
+    return anyio.run(made, tmp_path, f"sqlite://{tmp_path}/j.db")
 
 
 @pytest.fixture
@@ -112,6 +111,23 @@ async def test_what_an_earlier_process_could_not_write_is_shown_as_well(
     assert ask("runs").stderr == ""
 
 
+def test_a_journal_in_mongodb_is_asked_and_pruned_by_the_same_commands(
+    mongo_url: str, ask: Callable[..., Done], tmp_path: Path
+) -> None:
+    assert "there is no journal in mongodb://" in ask("runs", url=mongo_url).stderr
+    good, bad = anyio.run(made, tmp_path, mongo_url)
+    listed = ask("runs", url=mongo_url).stdout.splitlines()
+    assert [line.split()[0] for line in listed[1:]] == [bad, good]
+    assert "good: 2 calls in " in ask("show", good, url=mongo_url).stdout
+    assert "knows no run 'none'" in ask("show", "none", url=mongo_url).stderr
+    assert f"of {good}/first/" in ask("why", f"data/{good}/o0", url=mongo_url).stdout
+    pruned = ask("prune", "--older-than", "0s", "--yes", url=mongo_url)
+    assert pruned.returncode == 0, pruned.stderr
+    assert "2 attempts, for 2 objects" in pruned.stdout
+    listed = ask("runs", url=mongo_url).stdout.splitlines()
+    assert [line.split()[0] for line in listed[1:]] == [good]
+
+
 @pytest.mark.parametrize(
     ("args", "text"),
     [
@@ -135,5 +151,5 @@ async def test_what_is_not_known_is_one_line(
 def test_where_there_is_no_journal_is_said(ask: Callable[..., Done], tmp_path: Path) -> None:
     assert "there is no journal at" in ask("runs").stderr
     done = ask("prune", "--older-than", "1d", url="memory:")
-    assert (done.returncode, "is no file" in done.stderr) == (2, True)
+    assert (done.returncode, "keeps nothing" in done.stderr) == (2, True)
     assert list(tmp_path.iterdir()) == []

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aowhisk.errors import ConfigError, JournalError
+from aowhisk.errors import ConfigError, Fenced, JournalError
+from aowhisk.events import Journal, open_journal
 from aowhisk.events.model import (
     Cause,
     Ended,
@@ -21,15 +22,13 @@ from aowhisk.events.model import (
     RunState,
     Taken,
 )
-from aowhisk.events.sqlite import SqliteJournal
 from aowhisk.history import History
 from aowhisk.models import Activation
 from aowhisk.replay import replay
-from aowhisk.retention import plan_pruning, prune
+from aowhisk.retention import plan_pruning, prune, sqlite
 from object_store.wire import IORecord
 
 T = 1_700_000_000.0
-TABLES = ("events", "runs", "objects", "activations")
 
 
 def time(seconds: float) -> datetime:
@@ -79,53 +78,75 @@ EVENTS = [
 BEFORE = time(50)
 
 
-@pytest.fixture
-async def path(tmp_path: Path) -> Path:
-    """A closed journal with the runs above."""
-    journal = SqliteJournal(tmp_path / "j.db")
+@pytest.fixture(params=["sqlite", "mongo", "nx"])
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A closed journal of each kind with the runs above."""
+    is_file = request.param == "sqlite"
+    url = (
+        f"sqlite://{tmp_path}/j.db" if is_file else request.getfixturevalue(f"{request.param}_url")
+    )
+    async with opened(url) as journal:
+        for event in EVENTS:
+            journal.put(event)
+    return url
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Journal]:
+    journal = open_journal(url)
     await journal.open()
-    for event in EVENTS:
-        journal.put(event)
-    await journal.close()
-    return tmp_path / "j.db"
+    try:
+        yield journal
+    finally:
+        await journal.close()
 
 
-def counts(path: Path, run: str) -> dict[str, int]:
-    connection = sqlite3.connect(path)
-    found = {
-        table: connection.execute(f"SELECT count(*) FROM {table} WHERE run = ?", (run,)).fetchone()
-        for table in TABLES
-    }
-    connection.close()
-    return {table: count for table, (count,) in found.items()}
+async def traces(url: str, run: str) -> dict[str, int]:
+    """How much of a run there is, whatever is asked."""
+    async with History.open(url) as history:
+        uses = [
+            use
+            for key in "abcdx"
+            for use in (*await history.who_wrote(f"b/{key}"), *await history.who_read(f"b/{key}"))
+        ]
+        return {
+            "events": len(await history.events(run)),
+            "runs": sum(each.run == run for each in await history.runs()),
+            "uses": sum(use.recorded == run for use in uses),
+            "samples": sum(each.run == run for each in await history.activations("a")),
+        }
+
+
+NOTHING = {"events": 0, "runs": 0, "uses": 0, "samples": 0}
 
 
 async def store_of(keys: Collection[str], *there: str) -> set[str]:
     return {key for key in keys if key in there}
 
 
-async def test_old_runs_are_forgotten_whole_when_told_so(path: Path) -> None:
-    new, open_ = counts(path, "new"), counts(path, "open")
-    plan = await plan_pruning(path, BEFORE, lineage=False)
+async def test_old_runs_are_forgotten_whole_when_told_so(url: str) -> None:
+    new, open_ = await traces(url, "new"), await traces(url, "open")
+    assert new == {"events": 4, "runs": 1, "uses": 2, "samples": 1}
+    plan = await plan_pruning(url, BEFORE, lineage=False)
     assert (set(plan.runs), plan.trimmed, plan.unfinished) == ({"old", "plain"}, set(), 1)
     assert await prune(plan) == 10 + 4
     for run in ("old", "plain"):
-        assert counts(path, run) == dict.fromkeys(TABLES, 0)
-    assert (counts(path, "new"), counts(path, "open")) == (new, open_)
+        assert await traces(url, run) == NOTHING
+    assert (await traces(url, "new"), await traces(url, "open")) == (new, open_)
 
 
-async def test_a_plan_alone_changes_nothing(path: Path) -> None:
-    before = [counts(path, run) for run in ("old", "plain", "open", "new")]
-    await plan_pruning(path, BEFORE)
-    assert [counts(path, run) for run in ("old", "plain", "open", "new")] == before
+async def test_a_plan_alone_changes_nothing(url: str) -> None:
+    before = [await traces(url, run) for run in ("old", "plain", "open", "new")]
+    await plan_pruning(url, BEFORE)
+    assert [await traces(url, run) for run in ("old", "plain", "open", "new")] == before
 
 
-async def test_by_itself_the_last_writer_of_every_object_stays(path: Path) -> None:
-    plan = await plan_pruning(path, BEFORE)
+async def test_by_itself_the_last_writer_of_every_object_stays(url: str) -> None:
+    plan = await plan_pruning(url, BEFORE)
     # a, b and c were last written here; d by a newer run
     assert (plan.objects, plan.kept) == (3, {"old-split", "old-encode"})
     assert await prune(plan) == 6 + 4
-    journal = SqliteJournal(path)
+    journal = open_journal(url)
     await journal.open()
     [written] = await journal.writers("b/c", other_than="")
     assert (written.intended.attempt, written.ended.attempt) == ("old-encode", "old-encode")
@@ -140,28 +161,28 @@ async def test_by_itself_the_last_writer_of_every_object_stays(path: Path) -> No
 
 
 async def test_with_a_store_only_what_is_there_keeps_its_lineage_and_what_it_was_made_of(
-    path: Path,
+    url: str,
 ) -> None:
-    plan = await plan_pruning(path, BEFORE, exists=lambda keys: store_of(keys, "b/c", "b/d"))
+    plan = await plan_pruning(url, BEFORE, exists=lambda keys: store_of(keys, "b/c", "b/d"))
     assert (plan.objects, plan.kept) == (1, {"old-encode", "old-split"})
-    gone = await plan_pruning(path, BEFORE, exists=lambda keys: store_of(keys, "b/b", "b/d"))
+    gone = await plan_pruning(url, BEFORE, exists=lambda keys: store_of(keys, "b/b", "b/d"))
     assert gone.kept == {"old-split"}
-    nothing = await plan_pruning(path, BEFORE, exists=lambda keys: store_of(keys, "b/d"))
+    nothing = await plan_pruning(url, BEFORE, exists=lambda keys: store_of(keys, "b/d"))
     assert (nothing.kept, nothing.trimmed) == (set(), set())
 
 
-async def test_pruning_again_finds_what_has_become_of_no_use(path: Path) -> None:
-    await prune(await plan_pruning(path, BEFORE))
-    again = await plan_pruning(path, BEFORE)
+async def test_pruning_again_finds_what_has_become_of_no_use(url: str) -> None:
+    await prune(await plan_pruning(url, BEFORE))
+    again = await plan_pruning(url, BEFORE)
     assert (again.runs, again.kept) == (("old",), {"old-split", "old-encode"})
     assert await prune(again) == 0
-    await prune(await plan_pruning(path, BEFORE, exists=lambda keys: store_of(keys)))
-    assert counts(path, "old") == dict.fromkeys(TABLES, 0)
+    await prune(await plan_pruning(url, BEFORE, exists=lambda keys: store_of(keys)))
+    assert await traces(url, "old") == NOTHING
 
 
-async def test_a_run_that_was_taken_up_meanwhile_is_left_alone(path: Path) -> None:
-    plan = await plan_pruning(path, BEFORE, lineage=False)
-    journal = SqliteJournal(path)
+async def test_a_run_that_was_taken_up_meanwhile_is_left_alone(url: str) -> None:
+    plan = await plan_pruning(url, BEFORE, lineage=False)
+    journal = open_journal(url)
     await journal.open()
     await journal.take("plain", after=4)
     await prune(plan)
@@ -170,16 +191,16 @@ async def test_a_run_that_was_taken_up_meanwhile_is_left_alone(path: Path) -> No
     await journal.close()
 
 
-async def test_what_is_left_of_a_run_cannot_be_taken_for_a_run(path: Path) -> None:
-    await prune(await plan_pruning(path, BEFORE))
-    async with History.open(f"sqlite://{path}") as history:
+async def test_what_is_left_of_a_run_cannot_be_taken_for_a_run(url: str) -> None:
+    await prune(await plan_pruning(url, BEFORE))
+    async with History.open(url) as history:
         with pytest.raises(JournalError, match="first is no run_started"):
             replay(await history.events("old"))
 
 
-async def test_the_writer_in_an_earlier_run_counts_as_the_one_it_is(path: Path) -> None:
+async def test_the_writer_in_an_earlier_run_counts_as_the_one_it_is(url: str) -> None:
     """A call of `old` that a later, also old, run had to run again."""
-    journal = SqliteJournal(path)
+    journal = open_journal(url)
     await journal.open()
     who: dict[str, Any] = {"run": "later", "of": "old", "call": "split", "attempt": "later-split"}
     who |= {"action": "a", "cause": Cause.RECOVERY}
@@ -194,12 +215,55 @@ async def test_the_writer_in_an_earlier_run_counts_as_the_one_it_is(path: Path) 
     ):
         journal.put(event)
     await journal.close()
-    plan = await plan_pruning(path, BEFORE, exists=lambda keys: store_of(keys, "b/a"))
+    plan = await plan_pruning(url, BEFORE, exists=lambda keys: store_of(keys, "b/a"))
     assert plan.kept == {"old-split", "later-split"}
     assert plan.trimmed == {"old", "later"}
 
 
-async def test_where_there_is_no_journal_nothing_is_made(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="there is no journal"):
-        await plan_pruning(tmp_path / "none.db", BEFORE)
+async def test_a_pruning_of_a_file_that_is_cut_short_has_forgotten_whole_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite://{tmp_path}/j.db"
+    async with opened(url) as journal:
+        for event in EVENTS:
+            journal.put(event)
+    before = {run: await traces(url, run) for run in ("old", "plain", "open", "new")}
+    forget, left = sqlite._forget, 1
+
+    def die(*args: Any) -> int:
+        nonlocal left
+        left -= 1
+        count = forget(*args)
+        if left < 0:
+            raise KeyboardInterrupt
+        return count
+
+    monkeypatch.setattr(sqlite, "_forget", die)
+    monkeypatch.setattr(sqlite, "_BATCH", 1)
+    plan = await plan_pruning(url, BEFORE, lineage=False)
+    with pytest.raises(KeyboardInterrupt):
+        await prune(plan)
+    assert await traces(url, plan.runs[0]) == NOTHING
+    for run in {*before} - {plan.runs[0]}:
+        assert await traces(url, run) == before[run]
+
+
+async def test_a_run_that_was_forgotten_after_it_was_read_cannot_be_taken(url: str) -> None:
+    async with opened(url) as journal:
+        read = len(await journal.read("plain"))
+        await prune(await plan_pruning(url, BEFORE, lineage=False))
+        with pytest.raises(Fenced, match="was forgotten"):
+            await journal.take("plain", after=read)
+        assert list(await journal.read("plain")) == []
+        journal.put(RunStarted(run="plain", name="n"))  # the id is free
+        await journal.commit("plain")
+        assert [event.kind for event in await journal.read("plain")] == ["run_started"]
+
+
+async def test_where_there_is_no_journal_nothing_is_made(tmp_path: Path, mongo_url: str) -> None:
+    for where in (tmp_path / "none.db", f"sqlite://{tmp_path}/none.db", mongo_url):
+        with pytest.raises(ConfigError, match="there is no journal"):
+            await plan_pruning(where, BEFORE)
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConfigError, match="keeps nothing that could be pruned"):
+        await plan_pruning("memory:", BEFORE)

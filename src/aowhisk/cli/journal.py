@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated, TypeVar
 
 import anyio
 import typer
 
 from aowhisk.errors import ConfigError
-from aowhisk.events import open_journal, take_in_spool
+from aowhisk.events import take_in_spool
 from aowhisk.events.model import RunState
-from aowhisk.events.sqlite import SqliteJournal
 from aowhisk.history import CallSummary, History, ObjectUse, RunSummary
 from aowhisk.retention import Pruning, plan_pruning, prune
 from aowhisk.telemetry import Telemetry
@@ -28,7 +26,12 @@ app = typer.Typer(no_args_is_help=True, help="Ask a journal, or let it forget wh
 _T = TypeVar("_T")
 _Url = Annotated[
     str,
-    typer.Option("--journal", envvar="AOWHISK_JOURNAL", metavar="URL", help="sqlite:///path"),
+    typer.Option(
+        "--journal",
+        envvar="AOWHISK_JOURNAL",
+        metavar="URL",
+        help="sqlite:///path or mongodb://host/database",
+    ),
 ]
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AT_ONCE = 50  # HEAD requests
@@ -134,16 +137,15 @@ def _prune(
 ) -> None:
     """Forget the runs that ended so long ago."""
     before = _ago(older_than)
-    path = _file(journal)
     anyio.run(take_in_spool, journal)
     exists = None if store is None else _looker(store)
-    plan = anyio.run(lambda: plan_pruning(path, before, lineage=keep_lineage, exists=exists))
+    plan = anyio.run(lambda: plan_pruning(journal, before, lineage=keep_lineage, exists=exists))
     typer.echo(_described(plan))
     if not plan.runs:
         return
     if not yes:
         typer.confirm("Forget them?", abort=True)
-    typer.echo(f"{anyio.run(prune, plan)} events deleted; the file uses their room again")
+    typer.echo(f"{anyio.run(prune, plan)} events deleted; their room is used again")
 
 
 def _asked(url: str, ask: Callable[[History], Awaitable[_T]]) -> _T:
@@ -180,13 +182,6 @@ def _looker(url: str) -> Callable[[Collection[str]], Awaitable[set[str]]]:
         return there
 
     return look
-
-
-def _file(url: str) -> Path:
-    journal = open_journal(url)
-    if not isinstance(journal, SqliteJournal):
-        raise ConfigError(f"{url!r} is no file; prune works on sqlite:///path")
-    return journal.path
 
 
 def _ago(age: str) -> datetime:

@@ -122,6 +122,11 @@ class MongoJournal:
     async def take(self, run: str, *, after: int) -> None:
         """Own a run of which we have read `after` events. Raises Fenced."""
         await self._writer.take(run, after=after)
+        before = {"run": run, "seq": after - 1}
+        if after and not await self._ask(lambda: self._database.find("events", before, ["seq"])):
+            mine = {"run": run, "seq": after, "owner": self.owner}
+            await self._ask(lambda: self._database.delete("events", mine))
+            raise self._writer.let_go(run)
         await self._ask(lambda: self._learn(run))
 
     async def read(self, run: str) -> Sequence[Event]:

@@ -10,13 +10,18 @@ of successful activations `bytes_read`, `duration_ms` and `init_ms`.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
 from aowhisk.errors import ConfigError, JournalError
 from aowhisk.events.model import Ended
 from aowhisk.events.mongo_database import Database, Index
 from aowhisk.events.mongo_documents import measured
 from aowhisk.events.mongo_events import Events
 
-__all__ = ["INDEXES", "VERSION", "prepare"]
+__all__ = ["INDEXES", "VERSION", "existing", "prepare"]
 
 VERSION = 2
 INDEXES = {
@@ -40,6 +45,21 @@ INDEXES = {
 _OURS = {"_id": "aowhisk"}
 _PAGE = 1000  # events that are brought up to date at once
 _UNUSED = ("body.result", "body.params")
+
+
+@asynccontextmanager
+async def existing(database: Database) -> AsyncIterator[Database]:
+    """The database, open, and afterwards as open or closed as it was. Raises ConfigError where
+    there is no journal in it; one of an older version is brought up to date."""
+    if database.is_open:
+        yield database
+        return
+    await database.open(lambda database: prepare(database, create=False))
+    try:
+        yield database
+    finally:
+        with anyio.CancelScope(shield=True):
+            await database.close()
 
 
 async def prepare(database: Database, *, create: bool = True) -> None:

@@ -136,6 +136,11 @@ class SqliteJournal:
     async def take(self, run: str, *, after: int) -> None:
         """Own a run of which we have read `after` events. Raises Fenced."""
         await self._writer.take(run, after=after)
+        before = "SELECT 1 FROM events WHERE run = ? AND seq = ?"
+        if after and not await self._ask(lambda: self._fetch(before, run, after - 1)):
+            drop = "DELETE FROM events WHERE run = ? AND seq = ?"
+            await self._ask(lambda: self._change(drop, [(run, after)]))
+            raise self._writer.let_go(run)
         rows = await self._ask(lambda: self._fetch(_OPEN, run, run))
         self._writer.declare((attempt, tuple(json.loads(writes))) for attempt, writes in rows)
 

@@ -154,6 +154,11 @@ class Writer(Generic[R]):
             if hold.lost:
                 raise _fence(hold)
 
+    def let_go(self, run: str) -> Fenced:
+        """Hold the run no more, for it was forgotten while we took it."""
+        self._holds.pop(run, None)
+        return Fenced(f"run {run} was forgotten by a pruning of the journal; it cannot be gone on")
+
     def declare(self, open_attempts: Iterable[tuple[str, tuple[str, ...]]]) -> None:
         """Know of attempts, intended by an earlier owner, which keys they said to write."""
         self._declared.update(open_attempts)

@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-import anyio
-
 from aowhisk.errors import JournalError
 from aowhisk.events.model import CallEvent, CallFailed, Cause, Ended, Event, RunState
 from aowhisk.events.mongo import MongoJournal
@@ -20,7 +18,7 @@ from aowhisk.events.mongo_database import Database
 from aowhisk.events.mongo_documents import clean
 from aowhisk.events.mongo_events import BREATH, Events
 from aowhisk.events.mongo_runs import Runs
-from aowhisk.events.mongo_schema import prepare
+from aowhisk.events.mongo_schema import existing
 from aowhisk.events.writer import Away
 from aowhisk.history.calls import Calls, Step, step_of, time_of
 from aowhisk.history.source import Mode, Period, uses_of
@@ -55,16 +53,9 @@ class MongoSource:
     async def open(cls, journal: MongoJournal) -> AsyncIterator[MongoSource]:
         """The source of a journal, which is left as open or closed as it is. Raises ConfigError
         where there is none; one of an older version is brought up to date."""
-        database = journal.database
-        if database.is_open:
-            yield cls(database, journal.commit)
-            return
-        await database.open(lambda database: prepare(database, create=False))
-        try:
-            yield cls(database)
-        finally:
-            with anyio.CancelScope(shield=True):
-                await database.close()
+        before = journal.commit if journal.database.is_open else None
+        async with existing(journal.database) as database:
+            yield cls(database, before)
 
     async def runs(
         self, name: str | None, state: RunState | None, period: Period, limit: int
