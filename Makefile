@@ -39,8 +39,7 @@ test310:  ## the same for actions on Python 3.10, where it can be had
 
 full: $(VENV)/.ready  ## the tests with their long forms, and the benches at full size
 	$(RUN) -m pytest --slow
-	$(RUN) bench/store_memory.py
-	$(RUN) bench/overhead.py
+	$(RUN) -m bench
 
 check: lint types layers  ## style, types, layers
 
@@ -55,11 +54,8 @@ types: $(VENV)/.ready
 layers: $(VENV)/.ready
 	$(BIN)/lint-imports --no-cache
 
-bench: $(VENV)/.ready  ## calls a second beside a bare loop, journal, history, memory of transfers
-	$(RUN) bench/overhead.py
-	$(RUN) bench/journal.py
-	$(RUN) bench/history.py
-	$(RUN) bench/store_memory.py
+bench: $(VENV)/.ready  ## the measurements, beside a bare loop; some with goals (bench/README.md)
+	$(RUN) -m bench
 
 serve: $(VENV)/.ready  ## a local OpenWhisk on port 3233
 	$(RUN) -m aowhisk serve --port 3233

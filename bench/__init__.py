@@ -1,0 +1,1 @@
+"""Benches: what aowhisk costs beside a bare aiohttp loop; `python -m bench` runs them."""
