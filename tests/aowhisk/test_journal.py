@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from aowhisk.errors import ConfigError, Fenced, JournalError
@@ -40,6 +41,7 @@ from aowhisk.events.model import (
     Throttled,
 )
 from aowhisk.events.sqlite import SqliteJournal
+from aowhisk.events.sqlite_rows import events_of
 from aowhisk.models import Activation, Status, from_ms
 from object_store.wire import IORecord
 
@@ -341,6 +343,7 @@ CHILD = """
 import asyncio, sys
 from aowhisk.events.model import Throttled
 from aowhisk.events.sqlite import SqliteJournal
+from aowhisk.events.sqlite_rows import events_of
 
 async def main():
     journal = SqliteJournal(sys.argv[1])
@@ -402,6 +405,23 @@ async def test_while_the_file_is_locked_commits_wait_and_nothing_is_lost(
     assert "is back" in caplog.text
     assert len(await journal.read("r")) == 2
     await journal.close()
+
+
+async def test_others_run_while_the_events_of_a_long_run_are_made() -> None:
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    rows = [("throttled", "r", 1.0, f'{{"seconds":{n},"text":""}}') for n in range(5000)]
+    async with anyio.create_task_group() as group:
+        group.start_soon(turn)
+        assert len(await events_of(rows)) == 5000
+        group.cancel_scope.cancel()
+    assert turns >= 50, "more than 100 events at a time"
 
 
 async def test_a_file_that_is_no_journal_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from aowhisk.events.model import (
     Intended,
     RunEnded,
     RunInterrupted,
+    RunStarted,
     RunState,
     state_of,
 )
@@ -156,7 +157,7 @@ def remainder(stored: Sequence[Event], spooled: Spooled) -> list[Event] | None:
 
 def outcomes(stored: Sequence[Event], spooled: Spooled) -> list[Event]:
     """What the spooled events say of attempts that are still open in a run that has not ended."""
-    if state_of(stored)[0] in _OVER:
+    if state_of(stored)[0] in _OVER or not isinstance(stored[0], RunStarted):  # pruned: it has
         return []
     attempts: dict[tuple[str, str], str] = {}
     known: set[str] = set()

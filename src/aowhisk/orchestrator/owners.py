@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 
 import anyio
+import anyio.to_thread
 
 from aowhisk.errors import Conflict, Fenced, JournalError, UnknownRun
 from aowhisk.events import Recorder, RunState
@@ -21,6 +22,7 @@ from aowhisk.replay import History, replay
 __all__ = ["ENDED", "Owners", "check_code", "check_resumable"]
 
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
+_MANY = 1000  # events, of which a replay takes long enough to hold up everything else
 _SURELY = 2.0  # seconds for the first event of a run, whoever stops it
 _log = logging.getLogger("aowhisk")
 
@@ -47,6 +49,8 @@ class Owners:
     async def look(self, run: str) -> History | None:
         """What the journal says of a run, None if it does not know it."""
         events = await self._journal.read(run)
+        if len(events) > _MANY:
+            return await anyio.to_thread.run_sync(replay, events)
         return replay(events) if events else None
 
     async def begin(self, started: RunStarted) -> History | None:
