@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from aowhisk.models import JSON
+from aowhisk.retry import Terms
 from object_store.wire import IORecord
 
 __all__ = ["CallRecord", "CallRef", "Divergence", "Lineage", "Read", "Version"]
@@ -60,7 +61,7 @@ class CallRecord:
     """What is needed to run a call again.
 
     `params` are resolved: no references are left in them. `protocol` says that the action is told
-    the context (and so what to restore). `extra` is carried along untouched.
+    the context (and so what to restore).
     """
 
     ref: CallRef
@@ -71,7 +72,7 @@ class CallRecord:
     ownership: Literal["last", "shared"] = "last"
     declared_reads: tuple[str, ...] = ()
     declared_writes: tuple[str, ...] = ()
-    extra: object = field(default=None, hash=False)
+    terms: Terms = field(default_factory=Terms)
 
 
 @dataclass(frozen=True, slots=True)

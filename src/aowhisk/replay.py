@@ -29,8 +29,11 @@ from aowhisk.events.model import (
 )
 from aowhisk.lineage import CallRecord, CallRef, Lineage
 from aowhisk.models import JSON, Abandoned, Failed, Outcome, Succeeded
+from aowhisk.retry import RetryPolicy, Terms
 
 __all__ = ["History", "Pending", "record_of", "replay"]
+
+_USUAL = Terms()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ def replay(events: Sequence[Event]) -> History:
     return history
 
 
-def record_of(intended: Intended, extra: object = None) -> CallRecord:
+def record_of(intended: Intended) -> CallRecord:
     """How to run a call again, from the intent of one of its attempts."""
     return CallRecord(
         ref=CallRef(intended.of, intended.call),
@@ -106,8 +109,14 @@ def record_of(intended: Intended, extra: object = None) -> CallRecord:
         ownership="shared" if intended.ownership == "shared" else "last",
         declared_reads=intended.reads,
         declared_writes=intended.writes,
-        extra=extra,
+        terms=_terms(intended),
     )
+
+
+def _terms(intended: Intended) -> Terms:
+    if intended.retry is None and intended.timeout is None:
+        return _USUAL
+    return Terms(RetryPolicy.from_json(intended.retry or {}), intended.timeout)
 
 
 def _apply(history: History, intents: dict[str, Intended], event: Event) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import Enum
 
 from aowhisk.errors import (
@@ -24,7 +24,7 @@ from aowhisk.errors import (
 )
 from aowhisk.models import JSON
 
-__all__ = ["ErrorClass", "RetryPolicy", "classify", "next_delay"]
+__all__ = ["ErrorClass", "RetryPolicy", "Terms", "classify", "next_delay"]
 
 
 class ErrorClass(Enum):
@@ -102,12 +102,12 @@ class RetryPolicy:
     def to_json(self) -> dict[str, JSON]:
         """What differs from the defaults."""
         out: dict[str, JSON] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value != field.default:
-                out[field.name] = value
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value != each.default:
+                out[each.name] = value
         if self.on is not None:
-            out["on"] = sorted(each.value for each in self.on)
+            out["on"] = sorted(kind.value for kind in self.on)
         return out
 
     @classmethod
@@ -115,7 +115,7 @@ class RetryPolicy:
         """Read what `to_json` wrote; raises GraphError."""
         if not isinstance(value, Mapping):
             raise GraphError(f"retry is {value!r}; it must be an object")
-        known = {field.name for field in fields(cls)}
+        known = {each.name for each in fields(cls)}
         if unknown := sorted(set(value) - known):
             raise GraphError(
                 f"retry has no field {unknown[0]!r}; its fields are {', '.join(sorted(known))}"
@@ -124,6 +124,15 @@ class RetryPolicy:
         if given.get("on") is not None:
             given["on"] = _classes(given["on"])
         return cls(**given)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a call is to be tried: its policy, and seconds from a POST until we stop waiting (None:
+    what the action's limits imply)."""
+
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    timeout: float | None = None
 
 
 def _at_least(least: float, name: str, value: object) -> None:

@@ -72,6 +72,8 @@ EVENTS: list[Event] = [
         ownership="shared",
         reads=("b/r",),
         writes=("b/w",),
+        retry={"retries": 5, "on": ["platform"]},
+        timeout=2.5,
     ),
     Intended(run="r", of="earlier", call="c", attempt="u", action="a", params={}, restore=()),
     Accepted(**CALL, attempt="t", activation_id="f" * 32),

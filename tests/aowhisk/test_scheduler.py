@@ -12,6 +12,7 @@ from world import Info, World, chain, keys
 
 from aowhisk.dag import Dag, item
 from aowhisk.errors import (
+    ActionError,
     DeveloperError,
     Lost,
     MissingObject,
@@ -341,6 +342,31 @@ async def test_a_writer_of_an_earlier_run_is_found_in_the_journal_and_keeps_its_
     journal = parts.recorder.journal
     assert isinstance(journal, MemoryJournal)
     assert {e.run for e in journal.events["r2"]} == {"r2"}
+
+
+async def test_a_writer_of_an_earlier_run_is_tried_as_its_call_was_to_be() -> None:
+    world = World()
+    parts = world.parts()
+    make = Dag("make")
+    policy = RetryPolicy(retries=4, first=0)
+    make.call("step", {"writes": ["b/x"]}, id="make", retry=policy, timeout=7.0)
+    await world.run(make, parts=parts, id="r1")
+    world.lose("b/x")
+    act, timeouts = world._act, []
+
+    def stubborn(attempt: Attempt) -> object:
+        if attempt.call == "make":
+            timeouts.append(attempt.timeout)
+            if len(timeouts) < 5:
+                error = ActionError("not yet", action=attempt.action, call=attempt.call)
+                return AttemptEnd(error=error, reported=True)
+        return act(attempt)
+
+    world._act = stubborn  # type: ignore[assignment, method-assign]
+    use = Dag("use")
+    use.call("step", {"reads": ["b/x"]}, id="use")
+    await world.run(use, parts=parts, id="r2")
+    assert timeouts == [7.0] * 5
 
 
 async def test_two_runs_that_miss_one_object_of_an_earlier_run_run_its_writer_once() -> None:

@@ -125,7 +125,8 @@ class CallEvent(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intended(CallEvent):
     """The attempt is about to be sent. `try_` counts the tries of the call, from 1; `restore` names
-    the objects that a recovery attempt has to write."""
+    the objects that a recovery attempt has to write; `retry` is the call's policy as JSON, None for
+    the usual one, `timeout` seconds, None for what the action's limits imply."""
 
     kind: ClassVar[str] = "intended"
     attempt: str
@@ -139,6 +140,8 @@ class Intended(CallEvent):
     ownership: str = "last"
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    retry: JSON = None
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -331,6 +331,8 @@ def intent(attempt: Attempt) -> events.Intended:
         ownership=record.ownership,
         reads=record.declared_reads,
         writes=record.declared_writes,
+        retry=record.terms.retry.to_json() or None,
+        timeout=record.terms.timeout,
     )
 
 

@@ -14,8 +14,9 @@ from aowhisk.events.model import Cause
 from aowhisk.lineage import CallRecord, CallRef, Lineage
 from aowhisk.models import JSON, Abandoned, Failed, Outcome, Succeeded
 from aowhisk.replay import History
+from aowhisk.retry import Terms
 from aowhisk.scheduler.engine import Engine
-from aowhisk.scheduler.job import Gate, Job, Terms
+from aowhisk.scheduler.job import Gate, Job
 from aowhisk.scheduler.mentions import named
 from aowhisk.scheduler.queue import Limit
 from aowhisk.scheduler.run import MapOutcome, NodeOutcome
@@ -215,11 +216,10 @@ class DagRun:
             ownership=spec.ownership,
             declared_reads=resolve_keys(spec.reads, **facts) if spec.reads else (),
             declared_writes=resolve_keys(spec.writes, **facts) if spec.writes else (),
-            extra=Terms(spec.retry, spec.timeout),
+            terms=Terms(spec.retry, spec.timeout),
         )
         job = Job(
             record=record,
-            terms=Terms(spec.retry, spec.timeout),
             flight=self.engine.start(record),
             ended=lambda job, outcome: self._ended(node, index, outcome),
             priority=node.priority,

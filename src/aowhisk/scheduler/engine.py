@@ -28,7 +28,7 @@ from aowhisk.recovery import Step, foreign_read
 from aowhisk.replay import Pending, record_of
 from aowhisk.retry import next_delay
 from aowhisk.scheduler.flights import Flight
-from aowhisk.scheduler.job import Job, Terms
+from aowhisk.scheduler.job import Job
 from aowhisk.scheduler.queue import Limit
 from aowhisk.scheduler.recoverer import Recoverer, Recovery, known_reads
 from aowhisk.scheduler.slots import Slots, Source
@@ -332,16 +332,14 @@ class Engine:
 
     def take_up_repair(self, pending: Pending) -> None:
         """A writer was being run again when the process before ended: see it to its end."""
-        record = record_of(pending.intended, Terms())
+        record = record_of(pending.intended)
         job = self._repair_job(record, pending.intended.restore or (), self.start(record))
         job.pending = pending
         self.submit(job)
 
     def _repair_job(self, record: CallRecord, restore: tuple[str, ...], flight: Flight) -> Job:
-        terms = record.extra
         return Job(
             record=record,
-            terms=terms if isinstance(terms, Terms) else Terms(),
             flight=flight,
             ended=lambda job, outcome: None,
             priority=_URGENT,

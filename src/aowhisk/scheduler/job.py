@@ -10,11 +10,11 @@ from aowhisk.events.model import Cause
 from aowhisk.lineage import CallRecord, CallRef
 from aowhisk.models import Outcome
 from aowhisk.replay import History, Pending
-from aowhisk.retry import RetryPolicy
+from aowhisk.retry import Terms
 from aowhisk.scheduler.flights import Flight
 from aowhisk.scheduler.queue import Limit
 
-__all__ = ["Gate", "Job", "Terms"]
+__all__ = ["Gate", "Job"]
 
 
 class Gate:
@@ -26,14 +26,6 @@ class Gate:
         self.why: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How a call is to be tried; part of its record, so that a recovery keeps to it."""
-
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    timeout: float | None = None
-
-
 @dataclass(slots=True, eq=False)
 class Job:
     """`inputs` gives the keys written by the calls that the params come from. `ended` is told
@@ -41,7 +33,6 @@ class Job:
     when the last attempt was sent."""
 
     record: CallRecord
-    terms: Terms
     flight: Flight
     ended: Callable[[Job, Outcome], None]
     priority: float = 0.0
@@ -71,6 +62,11 @@ class Job:
     def ref(self) -> CallRef:
         """Run and call."""
         return self.record.ref
+
+    @property
+    def terms(self) -> Terms:
+        """How it is to be tried, also when it is run again for others."""
+        return self.record.terms
 
     @property
     def is_repair(self) -> bool:

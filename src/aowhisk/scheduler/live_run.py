@@ -13,9 +13,9 @@ from aowhisk.lineage import CallRecord, CallRef, Lineage
 from aowhisk.models import JSON, Abandoned, Failed, Outcome, Succeeded
 from aowhisk.recovery import Plan
 from aowhisk.replay import History
-from aowhisk.retry import RetryPolicy
+from aowhisk.retry import RetryPolicy, Terms
 from aowhisk.scheduler.engine import Engine
-from aowhisk.scheduler.job import Job, Terms
+from aowhisk.scheduler.job import Job
 from aowhisk.scheduler.mentions import named
 from aowhisk.scheduler.queue import Limit
 from aowhisk.scheduler.run import NodeOutcome
@@ -216,7 +216,7 @@ class LiveRun:
             ownership=ownership,
             declared_reads=reads,
             declared_writes=writes,
-            extra=terms,
+            terms=terms,
         )
 
     async def _submit(self, record: CallRecord, limits: tuple[Limit, ...]) -> Outcome:
@@ -234,10 +234,8 @@ class LiveRun:
             self._idle.set()
             self._idle = anyio.Event()
 
-        terms = record.extra
         job = Job(
             record=record,
-            terms=terms if isinstance(terms, Terms) else Terms(),
             flight=self.engine.start(record),
             ended=settle,
             limits=(*limits, *self.limits_of(record)),

@@ -17,7 +17,7 @@ from aowhisk.lineage import CallRef, Lineage
 from aowhisk.recovery import Need, Plan, RecoveryPolicy, Seen, Step, plan
 from aowhisk.replay import record_of
 from aowhisk.scheduler.flights import Flight, Flights
-from aowhisk.scheduler.job import Job, Terms
+from aowhisk.scheduler.job import Job
 from aowhisk.scheduler.prober import Prober
 
 __all__ = ["Recoverer", "Recovery", "known_reads", "plan_for"]
@@ -202,7 +202,7 @@ class Recoverer:
         for written in reversed(await self._journal.writers(key, other_than=self._run)):
             intended, ended = written.intended, written.ended
             self._lineage.record(
-                record_of(intended, Terms()),
+                record_of(intended),
                 intended.attempt,
                 reads=ended.reads if ended.reported else None,
                 writes=ended.writes if ended.reported else None,
