@@ -16,6 +16,7 @@ from aowhisk.local.limits import Limits
 from aowhisk.local.listing import Page
 from aowhisk.local.names import check_name
 from aowhisk.local.payload import check_length, payload_of
+from aowhisk.local.runtimes import Runtimes
 from aowhisk.local.store import Store
 from aowhisk.models import JSON, Status
 
@@ -36,12 +37,14 @@ class Actions:
         limits: Limits,
         faults: FaultPlan,
         init: Mapping[str, str],
+        runtimes: Runtimes,
     ) -> None:
         self._store = store
         self._invoker = invoker
         self._limits = limits
         self._faults = faults
         self._init = init
+        self._runtimes = runtimes
 
     async def __call__(
         self, request: Request, user: User, namespace: str, names: list[str]
@@ -85,7 +88,12 @@ class Actions:
         if old is not None and not overwrite:
             raise Refusal(409, "resource already exists")
         made = action_from(
-            body, namespace=namespace, name=name, old=old, ranges=self._limits.actions
+            body,
+            namespace=namespace,
+            name=name,
+            old=old,
+            ranges=self._limits.actions,
+            runtimes=self._runtimes,
         )
         return self._store.put(made)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from aowhisk.local.entities import Action, Binding, Package, Parameter
 from aowhisk.local.http import Refusal, to_json
 from aowhisk.local.limits import LARGEST_CODE, LARGEST_PARAMETERS, ActionRanges
+from aowhisk.local.runtimes import Runtimes
 from aowhisk.models import JSON
 
 __all__ = [
@@ -23,21 +24,24 @@ __all__ = [
     "version_from",
 ]
 
-PYTHON_DEFAULT = "python:3.10"
-KINDS = ("python:3", "python:3.10", "python:3.11", "python:3.12", "python:3.13")
-_PYTHON = re.compile(r"python:3(\.\d+)?")
 _VERSION = re.compile(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:\..*)?", re.ASCII | re.DOTALL)
 _QUAD = "[A-Za-z0-9+/]{4}"
 _BINARY = re.compile(f"(?:{_QUAD})+|(?:{_QUAD})*(?:[A-Za-z0-9+/]{{2}}==|[A-Za-z0-9+/]{{3}}=)")
 
 
 def action_from(
-    body: JSON, *, namespace: str, name: str, old: Action | None, ranges: ActionRanges
+    body: JSON,
+    *,
+    namespace: str,
+    name: str,
+    old: Action | None,
+    ranges: ActionRanges,
+    runtimes: Runtimes,
 ) -> Action:
-    """The action that PUT `body` makes, or makes of `old`."""
+    """The action that PUT `body` makes, or makes of `old`; its kind is one of `runtimes`."""
     if not isinstance(body, dict):
         raise Refusal.malformed("Object expected in field 'exec'")
-    exec_ = _exec(body["exec"]) if body.get("exec") is not None else None
+    exec_ = _exec(body["exec"], runtimes) if body.get("exec") is not None else None
     if exec_ is None and old is None:
         raise Refusal(400, "exec undefined")
     chosen = exec_ if exec_ is not None else old.exec if old else {}
@@ -87,7 +91,7 @@ def binding_from(body: JSON, namespace: str) -> Binding | None:
     return Binding(namespace if value["namespace"] == "_" else value["namespace"], value["name"])
 
 
-def _exec(value: JSON) -> dict[str, JSON]:
+def _exec(value: JSON, runtimes: Runtimes) -> dict[str, JSON]:
     if not isinstance(value, dict):
         raise Refusal.malformed("JSON object expected")
     kind, code, main = value.get("kind"), value.get("code"), value.get("main")
@@ -95,7 +99,11 @@ def _exec(value: JSON) -> dict[str, JSON]:
         raise Refusal.malformed("'kind' must be a string defined in 'exec'")
     if kind == "blackbox":
         return _blackbox(value)
-    kind = _kind(kind)
+    if kind == "sequence":
+        raise Refusal(
+            400, "This local OpenWhisk runs Python actions; it does not run sequences yet."
+        )
+    kind = runtimes.resolve(kind).kind
     if code is None:
         raise Refusal.malformed(
             f"'code' must be a string or attachment object defined in 'exec' for '{kind}' actions"
@@ -112,22 +120,6 @@ def _exec(value: JSON) -> dict[str, JSON]:
         "binary": bool(_BINARY.fullmatch(code.strip())),
     }
     return found if main is None else found | {"main": main}
-
-
-def _kind(kind: str) -> str:
-    if kind == "python:default":
-        return PYTHON_DEFAULT
-    if kind == "sequence":
-        raise Refusal(
-            400, "This local OpenWhisk runs Python actions; it does not run sequences yet."
-        )
-    if not _PYTHON.fullmatch(kind):
-        valid = ", ".join(f"'{one}'" for one in KINDS)
-        raise Refusal.malformed(
-            f"The specified runtime '{kind}' is not supported by this platform. "
-            f"Valid values are: {valid}."
-        )
-    return kind
 
 
 def _blackbox(value: Mapping[str, JSON]) -> dict[str, JSON]:
@@ -172,7 +164,7 @@ def check_put(body: JSON) -> Mapping[str, JSON]:
     if not isinstance(body, dict):
         raise Refusal.malformed("Object expected in field 'exec'")
     if body.get("exec") is not None:
-        _exec(body["exec"])
+        _exec(body["exec"], Runtimes.here())
     parameters_from(body)
     annotations_from(body)
     return body

@@ -4,182 +4,321 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
-import socket
 import subprocess
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
+from typing import TypeAlias
 
 import anyio
 import anyio.to_thread
 
-from aowhisk.local.http import to_json
 from aowhisk.local.logs import Logs
-from aowhisk.models import JSON
+from aowhisk.local.processes import end_all, usage
+from aowhisk.local.runtimes import Runtime
 
-__all__ = ["Container", "Ended", "Launch", "OutOfTime"]
+__all__ = ["Answer", "Container", "Ending", "Launch", "Outcome"]
 
-WORKER = Path(__file__).with_name("worker.py")
+MARK = "AOWHISK_CONTAINER"
+PROCESSES = 512
+"""How many processes a container may have; OpenWhisk's images have 1024."""
 _CHUNK = 1 << 18
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_LARGEST = 1 << 28  # bytes of one answer
+_HEAD = re.compile(rb"(\d+)(!?)(?:#(\w*))?")
 
 
-class Ended(Exception):
-    """The process ended, or was ended, before it answered."""
+class Ending(Enum):
+    """How a call ends that is not answered."""
+
+    ENDED = "the process ended, or closed the pipe"
+    OVER_TIME = "the time limit ended it"
+    OUT_OF_MEMORY = "the memory limit ended it"
 
 
-class OutOfTime(Exception):
-    """The time limit ended the process."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the process wrote for a call: JSON, as a rule. `failed` is told by it."""
+
+    text: str
+    failed: bool = False
+
+
+Outcome: TypeAlias = Answer | Ending
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How containers are started: the interpreter, their environment, the folder that gets one
-    folder for each."""
+    """How containers are started: their environment, the folder that gets one folder for each."""
 
-    python: str
     environ: Mapping[str, str]
     folder: Path
 
 
-class Container:
-    """A process that holds one action. `key` says which, `uses` how many activations it has
-    begun, `idle_since` when the last one ended; `memory_limit` is in bytes."""
+@dataclass(slots=True)
+class _Call:
+    """A request under way."""
 
-    def __init__(self, key: Hashable, number: int, launch: Launch, *, memory_limit: int) -> None:
-        self.key = key
+    told: Callable[[Outcome], None]
+    timer: asyncio.TimerHandle
+
+
+class Container:
+    """A process that can `hold` one action. `key` says which, `slots` how many activations it may
+    run at once and `running` how many it does; `uses` how many it has begun, `idle_since` when the
+    last one ended. `spoiled`: it must not be used again."""
+
+    def __init__(self, number: int, runtime: Runtime, launch: Launch) -> None:
+        self.runtime = runtime
+        self.key: Hashable = None
+        self.slots = 1
+        self.running = 0
         self.uses = 0
         self.idle_since = 0.0
-        self.out_of_memory = False
-        self._memory_limit = memory_limit
+        self.spoiled = False
+        self._memory_limit = 0
+        self._out_of_memory = False
+        self._calls: dict[str, _Call] = {}
+        self._received: list[bytes] = []
+        self._unsent = b""
         self._folder = launch.folder / str(number)
         self._folder.mkdir(parents=True)
+        self._mark = f"{MARK}={os.getpid()}-{self._folder}"
+        self._loop = asyncio.get_running_loop()
         self._start(launch)
 
     def _start(self, launch: Launch) -> None:
         # In this thread and not in another: starting takes a millisecond or two, and no thread's
         # end can be taken for ours.
-        self._socket, theirs = socket.socketpair()
-        stdout, stdout_theirs = os.pipe()
-        stderr, stderr_theirs = os.pipe()
-        lifeline_theirs, self._lifeline = os.pipe()
-        self._pipes = (stdout, stderr)
+        name, _, mark = self._mark.partition("=")
+        theirs_in, self._requests = os.pipe()
+        self._answers, theirs_out = os.pipe()
+        lifeline, self._lifeline = os.pipe()
+        stdout, theirs_stdout = os.pipe()
+        stderr, theirs_stderr = os.pipe()
+        self._logs = {stdout: "stdout", stderr: "stderr"}
+        theirs = (theirs_in, theirs_out, lifeline)
         try:
             self._process = subprocess.Popen(
-                [launch.python, "-u", str(WORKER), str(theirs.fileno()), str(lifeline_theirs)],
+                [*self.runtime.command, *map(str, theirs), *self.runtime.arguments],
                 stdin=subprocess.DEVNULL,
-                stdout=stdout_theirs,
-                stderr=stderr_theirs,
-                pass_fds=(theirs.fileno(), lifeline_theirs),
+                stdout=theirs_stdout,
+                stderr=theirs_stderr,
+                pass_fds=theirs,
                 cwd=self._folder,
-                env=dict(launch.environ),
+                env={**launch.environ, name: mark},
                 start_new_session=True,
             )
         except BaseException:
-            for fd in (stdout, stderr, self._lifeline):
+            for fd in (self._requests, self._answers, self._lifeline, stdout, stderr):
                 os.close(fd)
-            self._socket.close()
             raise
         finally:
-            theirs.close()
-            for fd in (stdout_theirs, stderr_theirs, lifeline_theirs):
+            for fd in (*theirs, theirs_stdout, theirs_stderr):
                 os.close(fd)
-        self._socket.setblocking(False)
         self.logs = Logs(stdout, stderr)
-        for fd, name in zip(self._pipes, ("stdout", "stderr"), strict=True):
+        self._watch_descriptors()
+
+    def _watch_descriptors(self) -> None:
+        loop = self._loop
+        for fd in (self._requests, self._answers, *self._logs):
             os.set_blocking(fd, False)
-            asyncio.get_running_loop().add_reader(fd, self._read_log, fd, name)
+        loop.add_reader(self._answers, self._read_answers)
+        for fd, name in self._logs.items():
+            loop.add_reader(fd, self._read_log, fd, name)
+        self._pidfd = -1
+        with suppress(AttributeError, OSError):  # there is none: `check` looks now and then
+            self._pidfd = os.pidfd_open(self.pid)
+            loop.add_reader(self._pidfd, self._exited)
 
     @property
     def pid(self) -> int:
         """The process id, which is also the id of its process group."""
         return self._process.pid
 
-    async def ask(self, request: Mapping[str, JSON], seconds: float) -> str:
-        """Send one request and give the JSON of its answer; raises Ended, or OutOfTime (and then
-        the process is dead).
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
 
-        A cancelled one kills the process: its answer would be taken for the next one's.
-        """
+    def hold(self, key: Hashable, *, memory_limit: int, slots: int = 1) -> None:
+        """From now on it is the container of one action; `memory_limit` is in bytes."""
+        self.key = key
+        self.slots = slots
+        self._memory_limit = memory_limit
+
+    def send(
+        self, call: str, request: bytes, seconds: float, told: Callable[[Outcome], None]
+    ) -> None:
+        """Send one line; `told` gets the answer, once. Over time, the process is killed."""
+        timer = self._loop.call_later(seconds, self._over_time, call)
+        self._calls[call] = _Call(told, timer)
+        if self._unsent:
+            self._unsent += request
+            return
         try:
-            with anyio.move_on_after(seconds):
-                return self._answered(await self._exchange(to_json(request) + b"\n"))
-        except anyio.get_cancelled_exc_class():
+            sent = os.write(self._requests, request)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._loop.call_soon(self._exited)
+            return
+        if sent < len(request):
+            self._unsent = request[sent:]
+            self._loop.add_writer(self._requests, self._send_on)
+
+    async def ask(self, call: str, request: bytes, seconds: float) -> Outcome:
+        """`send`, and wait for what is told. A cancelled one kills the process: its answer would be
+        taken for the next one's."""
+        future: asyncio.Future[Outcome] = self._loop.create_future()
+        self.send(
+            call,
+            request,
+            seconds,
+            lambda outcome: None if future.done() else future.set_result(outcome),
+        )
+        try:
+            return await future
+        except asyncio.CancelledError:
             self.kill()
             raise
-        self.kill()
-        raise OutOfTime
-
-    async def _exchange(self, line: bytes) -> bytes:
-        loop = asyncio.get_running_loop()
-        chunks: list[bytes] = []
-        try:
-            await loop.sock_sendall(self._socket, line)
-            while not chunks or not chunks[-1].endswith(b"\n"):
-                chunk = await loop.sock_recv(self._socket, _CHUNK)
-                if not chunk:
-                    raise Ended
-                chunks.append(chunk)
-        except OSError as problem:
-            raise Ended from problem
-        return b"".join(chunks)
-
-    def _answered(self, line: bytes) -> str:
-        peak, _, answer = line.partition(b" ")
-        if int(peak) > self._memory_limit:
-            self.out_of_memory = True
-            self.kill()
-            raise Ended
-        return answer.decode("utf-8", "replace")
 
     def check(self) -> None:
-        """Kill what uses too much memory, and what its own dead main process left running."""
-        if self._process.poll() is not None:
+        """Kill what uses too much memory or too many processes, and what its own dead main process
+        left running."""
+        if not self.is_alive:
+            self._exited()
+            return
+        memory, processes = usage(self.pid, most=PROCESSES)
+        if memory > self._memory_limit:
+            self._out_of_memory = True
             self.kill()
-        elif resident(self.pid) > self._memory_limit:
-            self.out_of_memory = True
+        elif processes > PROCESSES:
+            self.logs.add("stderr", f"The action had more than {PROCESSES} processes, all killed.")
             self.kill()
 
     def kill(self) -> None:
         """End the process and everything that it started in its group, now."""
+        self.spoiled = True
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
     async def close(self) -> None:
-        """Kill, wait for the end, and take everything away."""
+        """Kill, wait for the end, and take everything away, also what left the process group."""
         self.kill()
-        loop = asyncio.get_running_loop()
-        for fd in self._pipes:
-            loop.remove_reader(fd)
-            os.close(fd)
-        self._socket.close()
+        self._settle(Ending.ENDED)
+        for fd in (self._answers, *self._logs, self._pidfd):
+            if fd >= 0:
+                self._loop.remove_reader(fd)
+                os.close(fd)
+        self._loop.remove_writer(self._requests)
+        os.close(self._requests)
         os.close(self._lifeline)
         with anyio.CancelScope(shield=True):
             pause = 0.001
             while self._process.poll() is None:
                 await anyio.sleep(pause)
                 pause = min(pause * 2, 0.05)
-            await anyio.to_thread.run_sync(lambda: shutil.rmtree(self._folder, ignore_errors=True))
+            await anyio.to_thread.run_sync(self._clear)
+
+    def _clear(self) -> None:
+        end_all(self._mark)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _send_on(self) -> None:
+        try:
+            self._unsent = self._unsent[os.write(self._requests, self._unsent) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._unsent = b""
+        if not self._unsent:
+            self._loop.remove_writer(self._requests)
+
+    def _read_answers(self) -> None:
+        try:
+            data = os.read(self._answers, _CHUNK)
+        except BlockingIOError:
+            return
+        if not data:
+            self._loop.remove_reader(self._answers)
+            self.kill()
+            self._settle(self._ending())
+            return
+        if not self._received and data.find(b"\n") == len(data) - 1:
+            self._take(data)
+            return
+        self._received.append(data)
+        if b"\n" in data:
+            *lines, rest = b"".join(self._received).split(b"\n")
+            self._received = [rest] if rest else []
+            for line in lines:
+                self._take(line + b"\n")
+        elif sum(map(len, self._received)) > _LARGEST:
+            self.kill()
+
+    def _take(self, line: bytes) -> None:
+        """One line has come: the answer of the call it names, or of the only one there is."""
+        head, _, rest = line.partition(b" ")
+        call, failed = None, False
+        if head.isdigit():
+            line = rest
+            if int(head) > self._memory_limit:
+                self._too_large()
+                return
+        elif match := _HEAD.fullmatch(head):
+            line = rest
+            failed = bool(match[2])
+            call = match[3].decode()
+        if call not in self._calls:
+            call = next(iter(self._calls), None)
+        if call is None:
+            self.spoiled = True  # nobody has asked
+            return
+        text = line.decode("utf-8", "replace")
+        under_way = self._calls.pop(call)
+        under_way.timer.cancel()
+        under_way.told(
+            Answer(text if self.runtime.proxy.newline else text.removesuffix("\n"), failed)
+        )
+
+    def _too_large(self) -> None:
+        self._out_of_memory = True
+        self.kill()
+        self._settle(Ending.OUT_OF_MEMORY)
+
+    def _over_time(self, call: str) -> None:
+        self.kill()
+        under_way = self._calls.pop(call, None)
+        if under_way is not None:
+            under_way.told(Ending.OVER_TIME)
+
+    def _exited(self) -> None:
+        """The process is gone: what it has written still counts."""
+        if self._pidfd >= 0:
+            self._loop.remove_reader(self._pidfd)
+        while self._calls:
+            before = len(self._calls), sum(map(len, self._received))
+            self._read_answers()
+            if before == (len(self._calls), sum(map(len, self._received))):
+                break
+        self.kill()
+        self._settle(self._ending())
+
+    def _ending(self) -> Ending:
+        return Ending.OUT_OF_MEMORY if self._out_of_memory else Ending.ENDED
+
+    def _settle(self, ending: Ending) -> None:
+        """Nobody will be answered any more."""
+        while self._calls:
+            _, under_way = self._calls.popitem()
+            under_way.timer.cancel()
+            under_way.told(ending)
 
     def _read_log(self, fd: int, name: str) -> None:
         if not self.logs.read(name):
-            asyncio.get_running_loop().remove_reader(fd)  # the other end is closed
-
-
-def resident(pid: int) -> int:
-    """Bytes of resident memory of a process and what it started; 0 where the system does not say
-    (no /proc)."""
-    total, pids = 0, [pid]
-    while pids:
-        one = pids.pop()
-        try:
-            with open(f"/proc/{one}/statm", "rb") as file:
-                total += int(file.read().split()[1]) * _PAGE
-            with open(f"/proc/{one}/task/{one}/children", "rb") as file:
-                pids += [int(child) for child in file.read().split()]
-        except (OSError, IndexError):
-            continue
-    return total
+            self._loop.remove_reader(fd)  # the other end is closed

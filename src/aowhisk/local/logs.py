@@ -45,7 +45,7 @@ class Logs:
         self.drain()
         for name, rest in self._partial.items():
             if rest:
-                self._add(name, rest)
+                self.add(name, rest)
         self._partial = dict.fromkeys(self._partial, "")
         if self._truncated:
             text = (
@@ -75,16 +75,19 @@ class Logs:
             return False
         if not data:
             return False
+        if self._limit == 0 or self._truncated:
+            return True  # nobody will see it
         *lines, rest = (self._partial[name] + self._decoders[name].decode(data)).split("\n")
         while len(rest) > _LINE:
             lines.append(rest[:_LINE])
             rest = rest[_LINE:]
         self._partial[name] = rest
         for line in lines:
-            self._add(name, line)
+            self.add(name, line)
         return True
 
-    def _add(self, name: str, line: str) -> None:
+    def add(self, name: str, line: str) -> None:
+        """One line more."""
         if self._limit == 0 or self._truncated:
             return
         self._left -= len(line.encode("utf-8", "replace")) + 1

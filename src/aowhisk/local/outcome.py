@@ -13,8 +13,6 @@ __all__ = ["RESULT_MAX", "Response"]
 
 RESULT_MAX = 1024 * 1024
 NOT_AN_OBJECT = "The action did not return a dictionary or array."
-EXITED = "command exited"
-NOT_STARTED = "Cannot start action. Check logs for details."
 OUT_OF_MEMORY = "The action exhausted its memory and was aborted."
 WHISK_ERROR = "There was an internal server error."
 
@@ -74,6 +72,16 @@ class Response:
         """A developer error that the action proxy tells: its answer is the error and a newline."""
         result = {"error": text}
         return cls(Status.DEVELOPER_ERROR, result, len(to_json(result)) + 1)
+
+    @classmethod
+    def failed(cls, answer: str) -> Response:
+        """A developer error that the runtime tells in an answer of its own."""
+        return cls(Status.DEVELOPER_ERROR, {"error": json.loads(answer)["error"]}, _units(answer))
+
+    @classmethod
+    def out_of_memory(cls) -> Response:
+        """The memory limit ended it."""
+        return cls.developer_error(OUT_OF_MEMORY)
 
     @classmethod
     def developer_error(cls, text: str) -> Response:

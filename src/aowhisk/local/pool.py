@@ -12,11 +12,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from aowhisk.local.container import Container, Launch
+from aowhisk.local.runtimes import Runtime
 
 __all__ = ["Pool"]
 
 WATCH = 0.1  # seconds between two looks at memory, while something runs
 REST = 5.0  # ... and at idle containers, while nothing does
+STEM_CELLS = 2
 
 
 @dataclass(eq=False, slots=True)
@@ -30,14 +32,23 @@ class _Waiter:
 
 
 class Pool:
-    """At most `size` containers, warm ones first; an idle one goes after `idle` seconds, or when
-    another action needs its place, the longest idle first."""
+    """At most `size` containers that hold actions, warm ones first; an idle one goes after `idle`
+    seconds, or when another action needs its place, the longest idle first. Beside them some of
+    `stem` wait that hold nothing yet."""
 
     def __init__(
-        self, launch: Launch, *, size: int, idle: float, clock: Callable[[], float] = time.monotonic
+        self,
+        launch: Launch,
+        *,
+        size: int,
+        idle: float,
+        stem: Runtime | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._launch = launch
         self._size = size
+        self._stem = stem
+        self._stems: list[Container] = []
         self._idle_seconds = idle
         self._clock = clock
         self._count = 0
@@ -56,11 +67,14 @@ class Pool:
     def open(self, tasks: TaskGroup) -> None:
         """Begin to watch; ends with `tasks`."""
         self._tasks = tasks
+        for _ in range(STEM_CELLS):
+            self._prewarm()
         tasks.start_soon(self._watch)
 
     async def close(self) -> None:
         """End every process."""
-        everyone = {*self._busy, *self._leaving, *(c for kin in self._idle.values() for c in kin)}
+        holding = (c for kin in self._idle.values() for c in kin)
+        everyone = {*self._busy, *self._leaving, *self._stems, *holding}
         for container in everyone:
             container.kill()
         for container in everyone:
@@ -73,11 +87,21 @@ class Pool:
             c.pid for c in {*self._busy, *(c for kin in self._idle.values() for c in kin)}
         )
 
+    def warm(self, key: Hashable) -> Container | None:
+        """A warm container of `key`, where there is one that is free."""
+        kin = self._idle.get(key)
+        while kin:
+            container = kin.pop()
+            if not container.spoiled and container.is_alive:
+                self._use(container)
+                return container
+            if not container.running:
+                self._retire(container)
+        return None
+
     async def lease(self, key: Hashable) -> Container | None:
         """A warm container of `key`; or None, which is leave to `start` one. Waits for its turn."""
-        if kin := self._idle.get(key):
-            container = kin.pop()
-            self._use(container)
+        if container := self.warm(key):
             return container
         if not self._waiting and (self._count < self._size or self._evict()):
             self._take(key)
@@ -91,33 +115,47 @@ class Pool:
             raise
         return waiter.container
 
-    def start(self, key: Hashable, *, memory_limit: int) -> Container:
-        """The container that `lease` gave leave to start."""
-        self._number += 1
-        container = Container(key, self._number, self._launch, memory_limit=memory_limit)
-        self._use(container)
+    def start(
+        self, key: Hashable, runtime: Runtime, *, memory_limit: int, slots: int = 1
+    ) -> Container:
+        """The container that `lease` gave leave to start; it must be initialised, and is `ready`
+        for others only then."""
+        container = self._stem_cell(runtime) or self._new(runtime)
+        container.hold(key, memory_limit=memory_limit, slots=slots)
+        container.running = 1
+        self._busy.add(container)
+        self._work.set()
         return container
 
+    def ready(self, container: Container) -> None:
+        """It is initialised: what else it may run at once, it may run now."""
+        if container.running < container.slots and not container.spoiled:
+            self._offer(container)
+
     def give_back(self, container: Container) -> None:
-        """It is warm and free."""
-        self._busy.discard(container)
-        container.idle_since = self._clock()
-        waiter = self._next_for(container.key)
-        if waiter is None:
-            self._idle[container.key].append(container)
-            if self._waiting and self._evict():
-                self._grant()
-        elif waiter.key == container.key:
-            self._waiting.remove(waiter)
-            self._use(container)
-            waiter.container, waiter.granted = container, True
-            waiter.ready.set()
-        else:
-            self._retire(container)
-            self._grant()
+        """One of its activations has ended well."""
+        if container.spoiled:
+            self.discard(container)
+            return
+        was_full = container.running == container.slots
+        container.running -= 1
+        if not container.running:
+            self._busy.discard(container)
+            container.idle_since = self._clock()
+        if was_full or self._waiting:
+            if not was_full:
+                self._idle[container.key].remove(container)
+            self._offer(container)
 
     def discard(self, container: Container) -> None:
-        """It cannot be used again."""
+        """One of its activations has ended badly: it cannot be used again."""
+        container.running -= 1
+        kin = self._idle.get(container.key)
+        if kin and container in kin:
+            kin.remove(container)
+        if container.running:
+            container.kill()  # the others are told, and discard it too
+            return
         self._busy.discard(container)
         self._retire(container)
         self._grant()
@@ -126,6 +164,45 @@ class Pool:
         """What `lease` gave leave to start could not be started."""
         self._drop(key)
         self._grant()
+
+    def _offer(self, container: Container) -> None:
+        """It has a free slot: whose turn is it?"""
+        waiter = self._next_for(container.key)
+        while waiter is not None and waiter.key == container.key:
+            self._waiting.remove(waiter)
+            waiter.container, waiter.granted = container, True
+            waiter.ready.set()
+            container.running += 1
+            self._busy.add(container)
+            if container.running == container.slots:
+                return
+            waiter = self._next_for(container.key)
+        if waiter is not None and not container.running:
+            self._retire(container)
+            self._grant()
+            return
+        self._idle[container.key].append(container)
+        if self._waiting and self._evict():
+            self._grant()
+
+    def _stem_cell(self, runtime: Runtime) -> Container | None:
+        if self._stem is None or runtime.command != self._stem.command:
+            return None
+        while self._stems:
+            container = self._stems.pop()
+            if not container.spoiled and container.is_alive:
+                return container
+            self._bury_soon(container)
+        return None
+
+    def _new(self, runtime: Runtime) -> Container:
+        self._number += 1
+        return Container(self._number, runtime, self._launch)
+
+    def _prewarm(self) -> None:
+        """One more stem cell, where one is missing."""
+        if self._stem is not None and len(self._stems) < STEM_CELLS:
+            self._stems.append(self._new(self._stem))
 
     def _next_for(self, key: Hashable) -> _Waiter | None:
         """Who gets a place that `key` gives back: the oldest, but one's own kin first while the
@@ -155,7 +232,7 @@ class Pool:
 
     def _evict(self) -> bool:
         """Make room: the container that has been idle longest goes."""
-        idle = [kin[0] for kin in self._idle.values() if kin]
+        idle = [c for kin in self._idle.values() for c in kin if not c.running]
         if not idle:
             return False
         oldest = min(idle, key=lambda container: container.idle_since)
@@ -164,6 +241,9 @@ class Pool:
         return True
 
     def _use(self, container: Container) -> None:
+        container.running += 1
+        if container.running < container.slots:
+            self._idle[container.key].append(container)
         self._busy.add(container)
         self._work.set()
 
@@ -181,6 +261,9 @@ class Pool:
 
     def _retire(self, container: Container) -> None:
         self._drop(container.key)
+        self._bury_soon(container)
+
+    def _bury_soon(self, container: Container) -> None:
         container.kill()
         self._leaving.add(container)
         if self._tasks is not None:
@@ -199,13 +282,14 @@ class Pool:
                 self._work = anyio.Event()
                 with anyio.move_on_after(min(REST, max(WATCH, self._idle_seconds))):
                     await self._work.wait()
-            for container in self._busy:
+            for container in list(self._busy):
                 container.check()
             self._expire()
+            self._prewarm()
 
     def _expire(self) -> None:
         long_ago = self._clock() - self._idle_seconds
         for kin in list(self._idle.values()):
-            for container in [c for c in kin if c.idle_since < long_ago]:
+            for container in [c for c in kin if not c.running and c.idle_since < long_ago]:
                 kin.remove(container)
                 self._retire(container)

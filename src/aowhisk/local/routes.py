@@ -7,7 +7,6 @@ import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from aowhisk.local.bodies import KINDS, PYTHON_DEFAULT
 from aowhisk.local.entitlement import Entitlement, not_yours
 from aowhisk.local.http import (
     ASGIReceive,
@@ -22,6 +21,7 @@ from aowhisk.local.http import (
 from aowhisk.local.invocation import User
 from aowhisk.local.limits import Limits
 from aowhisk.local.names import check_name, check_namespace
+from aowhisk.local.runtimes import Runtimes
 from aowhisk.local.web import WebActions
 
 __all__ = ["Collection", "Routes"]
@@ -45,6 +45,7 @@ class Routes:
         collections: Mapping[str, Collection],
         entitlement: Entitlement,
         web: WebActions,
+        runtimes: Runtimes,
     ) -> None:
         self._users = users
         self._limits = limits
@@ -53,6 +54,7 @@ class Routes:
         self._web = web
         self.settled: Callable[[], Awaitable[None]] | None = None
         """Where it is set: awaited before a request that may have changed something is answered."""
+        self._runtimes = runtimes
         self._known: dict[bytes, User] = {}  # Authorization headers that were right
 
     async def __call__(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
@@ -164,17 +166,6 @@ class Routes:
         )
 
     def _root(self) -> dict[str, object]:
-        runtimes = [
-            {
-                "kind": kind,
-                "image": "local",
-                "deprecated": False,
-                "default": kind == PYTHON_DEFAULT,
-                "attached": False,
-                "requireMain": False,
-            }
-            for kind in KINDS
-        ]
         return {
             "description": "OpenWhisk",
             "support": {
@@ -183,7 +174,7 @@ class Routes:
             },
             "api_paths": ["/api/v1"],
             "limits": self._limits.to_public_json(),
-            "runtimes": {"python": runtimes},
+            "runtimes": self._runtimes.to_json(),
         }
 
 

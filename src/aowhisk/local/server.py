@@ -38,6 +38,7 @@ from aowhisk.local.pool import Pool
 from aowhisk.local.records import Records
 from aowhisk.local.routes import Collection, Routes
 from aowhisk.local.rules import Rules
+from aowhisk.local.runtimes import PYTHON, Runtimes
 from aowhisk.local.store import Store
 from aowhisk.local.throttle import Throttle
 from aowhisk.local.triggers import Triggers
@@ -115,9 +116,15 @@ class LocalOpenWhisk:
         self._faults = FaultPlan(faults)
         self._pool: Pool | None = None
         self._tasks: TaskGroup | None = None
-        self._invoker = Invoker(self._records, self._faults, Builtins(api_host))
+        self._runtimes = Runtimes.here(python)
+        self._invoker = Invoker(self._records, self._faults, Builtins(api_host), self._runtimes)
         self._actions = Actions(
-            self._store, self._invoker, self._limits, self._faults, dict(init_params or {})
+            self._store,
+            self._invoker,
+            self._limits,
+            self._faults,
+            dict(init_params or {}),
+            self._runtimes,
         )
         self._packages = Packages(self._store, entitlement)
         firing = Firing(self._actions, self._records, entitlement)
@@ -131,7 +138,7 @@ class LocalOpenWhisk:
         web = WebActions(
             self._actions, users, entitlement, blocking_wait=self._limits.blocking_wait
         )
-        self.app = Routes(users, self._limits, collections, entitlement, web)
+        self.app = Routes(users, self._limits, collections, entitlement, web, self._runtimes)
         if self._persistence is not None:
             self.app.settled = self._persistence.settled
 
@@ -140,8 +147,9 @@ class LocalOpenWhisk:
         if self._persistence is not None:
             await self._persistence.open()
         self._folder = await anyio.to_thread.run_sync(make_folder, self.root)
-        launch = Launch(self._python, container_environ(self._api_host), self._folder)
-        pool = Pool(launch, size=self._containers, idle=self._idle)
+        launch = Launch(container_environ(self._api_host), self._folder)
+        stem = self._runtimes.find(PYTHON)
+        pool = Pool(launch, size=self._containers, idle=self._idle, stem=stem)
         tasks = anyio.create_task_group()
         await tasks.__aenter__()
         self._pool, self._tasks = pool, tasks

@@ -1,11 +1,12 @@
 """The process inside a "container": loads one action and runs its activations one after the other.
 
 Started by file path with a Python that need not know aowhisk: standard library only, also on Python
-3.10. It does what OpenWhisk's action proxy and its `launcher.py` do. Requests and answers are lines
-on file descriptor argv[1], so that an action may print as it likes: {"init": {...}} is answered
-with {"ok": true} or {"error": text}; a run with the peak memory in bytes, a blank, and the JSON of
-the result. argv[2] is a pipe on which nothing is ever written: when the server dies, however it
-dies, the kernel sends SIGIO to this whole process group and ends it.
+3.10. It does what OpenWhisk's action proxy and its `launcher.py` do. Requests are lines on the file
+descriptor argv[1], answers lines on argv[2], which becomes 3 as it is there, so that an action may
+print as it likes: {"init": {...}} is answered with {"ok": true} or {"error": text}, a run with the
+JSON of its result; before either stand the peak memory in bytes and a blank. argv[3] is a pipe on
+which nothing is ever written: when the server dies, however it dies, the kernel sends SIGIO to this
+whole process group and ends it.
 """
 
 import base64
@@ -15,6 +16,7 @@ import json
 import os
 import resource
 import signal
+import stat
 import sys
 import traceback
 import zipfile
@@ -45,6 +47,19 @@ def end_with_the_server(lifeline: int) -> None:
         pass
 
 
+def unpack(packed: bytes) -> None:
+    """Unpack a zip here, files with their modes and symbolic links as such."""
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        for entry in archive.infolist():
+            mode = entry.external_attr >> 16
+            path = archive.extract(entry)
+            if stat.S_ISLNK(mode):
+                os.remove(path)
+                os.symlink(archive.read(entry).decode(), path)
+            elif stat.S_IMODE(mode) and not entry.is_dir():
+                os.chmod(path, stat.S_IMODE(mode) | stat.S_IRUSR)
+
+
 def place(code: str, binary: bool) -> "str | None":
     """Put the code into this container's folder as main__.py; the text of a problem, None if
     there is none."""
@@ -55,8 +70,7 @@ def place(code: str, binary: bool) -> "str | None":
             file.write(code)
         return None
     try:
-        with zipfile.ZipFile(io.BytesIO(base64.b64decode(code))) as archive:
-            archive.extractall(".")
+        unpack(base64.b64decode(code))
     except (ValueError, zipfile.BadZipFile):
         traceback.print_exc()
         return NO_BINARY
@@ -124,11 +138,25 @@ def peak(before: int) -> int:
     return now * RSS_UNIT if now > before else 0
 
 
+def descriptors() -> "tuple[int, int, int]":
+    """Where requests come from, where answers go and the pipe to the server, none of the others
+    being 3."""
+    requests, answers, lifeline = (int(argument) for argument in sys.argv[1:4])
+    if requests == 3:
+        requests = os.dup(requests)
+    if lifeline == 3:
+        lifeline = os.dup(lifeline)
+    return requests, answers, lifeline
+
+
 def main() -> None:
     """Serve until the server is gone."""
-    channel = int(sys.argv[1])
-    os.set_inheritable(channel, False)
-    end_with_the_server(int(sys.argv[2]))
+    requests, answers, lifeline = descriptors()
+    os.dup2(answers, 3, inheritable=False)
+    if answers != 3:
+        os.close(answers)
+    os.set_inheritable(requests, False)
+    end_with_the_server(lifeline)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     sys.argv[:] = ["main__.py"]
     sys.path[0] = os.getcwd()  # not the folder of this file
@@ -136,8 +164,8 @@ def main() -> None:
     if isinstance(stdout, TextIOWrapper):
         stdout.reconfigure(line_buffering=True, write_through=False)
     function = None
-    with os.fdopen(channel, "rb") as requests, os.fdopen(os.dup(channel), "wb") as answers:
-        for line in requests:
+    with os.fdopen(requests, "rb") as lines:
+        for line in lines:
             request = json.loads(line)
             if "init" in request:
                 os.environ.update(request["init"]["env"])
@@ -148,8 +176,13 @@ def main() -> None:
                 answer = run(function, request)
             stdout.flush()
             stderr.flush()
-            answers.write(b"%d %s\n" % (peak(before), answer))
-            answers.flush()
+            write(b"%d %s\n" % (peak(before), answer))
+
+
+def write(data: bytes) -> None:
+    """Write an answer, whole."""
+    while data:
+        data = data[os.write(3, data) :]
 
 
 if __name__ == "__main__":

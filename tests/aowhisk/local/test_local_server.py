@@ -89,10 +89,10 @@ async def test_what_openwhisk_would_refuse_is_not_deployed(
     tmp_path: Path, ow: LocalOpenWhisk
 ) -> None:
     (tmp_path / "manifest.yaml").write_text(
-        "packages: {default: {actions: {a: {code: 'exports.main = 1', runtime: 'nodejs:20'}}}}"
+        "packages: {default: {actions: {a: {code: 'puts 1', runtime: 'ruby:2.5'}}}}"
     )
 
-    with pytest.raises(ConfigError, match=r"cannot deploy 'a'.*runtime 'nodejs:20'"):
+    with pytest.raises(ConfigError, match=r"cannot deploy 'a'.*runtime 'ruby:2.5'"):
         await ow.deploy(Manifest.load(tmp_path / "manifest.yaml"))
 
 
