@@ -7,10 +7,12 @@ from collections.abc import Mapping
 import anyio
 
 from aowhisk.local.bodies import action_from
-from aowhisk.local.entities import Action, Package, Parameters, merged
+from aowhisk.local.components import check_sequence
+from aowhisk.local.composer import Composer
+from aowhisk.local.entities import Action, Package
 from aowhisk.local.faults import DropReply, FaultPlan, Throttle, Unavailable
 from aowhisk.local.http import OVERLOADED, Refusal, Reply, Request
-from aowhisk.local.invocation import Invocation, User, environment
+from aowhisk.local.invocation import Invocation, User
 from aowhisk.local.invoker import Invoker
 from aowhisk.local.limits import Limits
 from aowhisk.local.listing import Page
@@ -18,6 +20,7 @@ from aowhisk.local.names import check_name
 from aowhisk.local.payload import check_length, payload_of
 from aowhisk.local.runtimes import Runtimes
 from aowhisk.local.store import Store
+from aowhisk.local.target import Target
 from aowhisk.models import JSON, Status
 
 __all__ = ["NOT_ALLOWED", "Actions"]
@@ -40,11 +43,10 @@ class Actions:
         runtimes: Runtimes,
     ) -> None:
         self._store = store
-        self._invoker = invoker
         self._limits = limits
         self._faults = faults
-        self._init = init
         self._runtimes = runtimes
+        self._composer = Composer(store, invoker, faults, init, limits.sequence_length)
 
     async def __call__(
         self, request: Request, user: User, namespace: str, names: list[str]
@@ -71,22 +73,14 @@ class Actions:
                 return await self._invoke(request, user, path)
         raise Refusal.no_route()
 
-    def resolve(self, path: str) -> tuple[Action, Parameters, str | None]:
-        """The action at `path`, what its package and binding give it, and the binding if it came
-        through one (its path)."""
-        if path.count("/") == 1:
-            return self._store.get(Action, path), {}, None
-        package_path = path.rpartition("/")[0]
-        package, parameters = self._store.package_of(package_path)
-        action = self._store.get(Action, f"{package.path}/{path.rpartition('/')[2]}")
-        return action, parameters, None if package.path == package_path else package_path
+    def resolve(self, path: str) -> Target:
+        """The action at `path`, with what its package and binding give it."""
+        return Target.at(self._store, path)
 
     def put(self, path: str, body: JSON, *, overwrite: bool) -> Action:
         """Store the action that `body` describes."""
         namespace, _, name = path.rpartition("/")
         old = self._store.find(Action, path)
-        if old is not None and not overwrite:
-            raise Refusal(409, "resource already exists")
         made = action_from(
             body,
             namespace=namespace,
@@ -95,6 +89,13 @@ class Actions:
             ranges=self._limits.actions,
             runtimes=self._runtimes,
         )
+        if made.is_sequence and body.get("exec"):
+            owner = namespace.partition("/")[0]
+            self._composer.entitlement.check_references(owner, made.components)
+        if old is not None and not overwrite:
+            raise Refusal(409, "resource already exists")
+        if made.is_sequence and body.get("exec"):
+            check_sequence(self._store, path, made.components, self._limits.sequence_length)
         return self._store.put(made)
 
     def begin(
@@ -103,36 +104,23 @@ class Actions:
         """Accept an invocation of the action at `path`, whoever asks for it: a request, a rule, a
         web action; its `done` tells the end."""
         invocation = self.invocation(user, path, payload, transaction)
-        self._invoker.submit(invocation)
+        self._composer.begin(invocation)
         return invocation
 
     def invocation(
         self, user: User, path: str, payload: Mapping[str, JSON], transaction: str
     ) -> Invocation:
         """What to run for `payload`; stored parameters lie below it."""
-        action, inherited, binding = self.resolve(path)
-        stored = merged(inherited, action.parameters)
-        if action.annotations.get("final") is True and any(
-            key in payload and parameter.value is not None for key, parameter in stored.items()
-        ):
+        target = self.resolve(path)
+        if target.action.is_sequence:
+            self._composer.entitlement.check_references(user.namespace, target.action.components)
+        if not target.final.isdisjoint(payload):
             raise Refusal(400, NOT_ALLOWED)
-        init = {key for key, parameter in stored.items() if parameter.init}
-        given = {key: parameter.value for key, parameter in stored.items()} | dict(payload)
-        return Invocation(
-            user=user,
-            action=action,
-            arguments={key: value for key, value in given.items() if key not in init}
-            if init
-            else given,
-            environ=dict(self._init) | environment({key: given[key] for key in init}),
-            transaction=transaction,
-            binding=binding,
-            stored=stored,
-        )
+        return self._composer.invocation(target, user, payload, transaction)
 
     def _get(self, request: Request, path: str) -> Reply:
-        action, inherited, _ = self.resolve(path)
-        return Reply(action.to_json(code=request.flag("code", default=True), inherited=inherited))
+        target, code = self.resolve(path), request.flag("code", default=True)
+        return Reply(target.action.to_json(code=code, inherited=target.stored))
 
     async def _put(self, request: Request, path: str, names: list[str]) -> Reply:
         overwrite = request.flag("overwrite")
@@ -165,7 +153,7 @@ class Actions:
         invocation = self.invocation(user, path, payload, request.id)
         if self._faults:
             self._refuse_on_purpose(invocation)
-        self._invoker.submit(invocation)
+        self._composer.begin(invocation)
         if blocking:
             with anyio.move_on_after(wait):
                 await invocation.done.wait()
@@ -205,6 +193,8 @@ def _accepted(invocation: Invocation) -> Reply:
 
 
 def _told(invocation: Invocation, only_result: bool) -> Reply:
+    if invocation.refusal is not None:
+        raise invocation.refusal
     record = invocation.record
     if record is None:
         return _accepted(invocation)
@@ -212,5 +202,7 @@ def _told(invocation: Invocation, only_result: bool) -> Reply:
     status = _HTTP_STATUS.get(record.status, 502)
     if only_result or isinstance(result, list):  # an array is answered bare, whatever was asked for
         return Reply(result, status, activation=invocation.id)
+    if invocation.action.is_composed:
+        return Reply(record.document, status, activation=invocation.id)
     # OpenWhisk collects logs after it has answered.
     return Reply(record.document | {"logs": []}, status, activation=invocation.id)

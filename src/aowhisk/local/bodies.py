@@ -6,25 +6,24 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from aowhisk.local.entities import Action, Binding, Package, Parameter
+from aowhisk.local.components import components_of
+from aowhisk.local.entities import SEQUENCE, Action, Binding, Package, Parameter
 from aowhisk.local.http import Refusal, to_json
 from aowhisk.local.limits import LARGEST_CODE, LARGEST_PARAMETERS, ActionRanges
 from aowhisk.local.runtimes import Runtimes
+from aowhisk.local.versions import bumped, version_from
 from aowhisk.models import JSON
 
 __all__ = [
     "action_from",
     "annotations_from",
     "binding_from",
-    "bumped",
     "check_put",
     "package_from",
     "parameters_from",
     "publish_from",
-    "version_from",
 ]
 
-_VERSION = re.compile(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:\..*)?", re.ASCII | re.DOTALL)
 _QUAD = "[A-Za-z0-9+/]{4}"
 _BINARY = re.compile(f"(?:{_QUAD})+|(?:{_QUAD})*(?:[A-Za-z0-9+/]{{2}}==|[A-Za-z0-9+/]{{3}}=)")
 
@@ -41,7 +40,7 @@ def action_from(
     """The action that PUT `body` makes, or makes of `old`; its kind is one of `runtimes`."""
     if not isinstance(body, dict):
         raise Refusal.malformed("Object expected in field 'exec'")
-    exec_ = _exec(body["exec"], runtimes) if body.get("exec") is not None else None
+    exec_ = _exec(body["exec"], namespace, runtimes) if body.get("exec") is not None else None
     if exec_ is None and old is None:
         raise Refusal(400, "exec undefined")
     chosen = exec_ if exec_ is not None else old.exec if old else {}
@@ -51,7 +50,7 @@ def action_from(
         version=_version(body, old),
         publish=_publish(body, old),
         annotations=_action_annotations(body, old, str(chosen["kind"])),
-        parameters=_parameters(body, old),
+        parameters=_action_parameters(body, old, chosen),
         exec=chosen,
         limits=_limits(body.get("limits"), old, ranges),
     )
@@ -91,18 +90,17 @@ def binding_from(body: JSON, namespace: str) -> Binding | None:
     return Binding(namespace if value["namespace"] == "_" else value["namespace"], value["name"])
 
 
-def _exec(value: JSON, runtimes: Runtimes) -> dict[str, JSON]:
+def _exec(value: JSON, namespace: str, runtimes: Runtimes) -> dict[str, JSON]:
     if not isinstance(value, dict):
         raise Refusal.malformed("JSON object expected")
     kind, code, main = value.get("kind"), value.get("code"), value.get("main")
     if not isinstance(kind, str):
         raise Refusal.malformed("'kind' must be a string defined in 'exec'")
+    if kind.strip().lower() == SEQUENCE:
+        names = components_of(value, namespace.partition("/")[0])
+        return {"kind": SEQUENCE, "components": [f"/{name}" for name in names]}
     if kind == "blackbox":
         return _blackbox(value)
-    if kind == "sequence":
-        raise Refusal(
-            400, "This local OpenWhisk runs Python actions; it does not run sequences yet."
-        )
     kind = runtimes.resolve(kind).kind
     if code is None:
         raise Refusal.malformed(
@@ -164,7 +162,7 @@ def check_put(body: JSON) -> Mapping[str, JSON]:
     if not isinstance(body, dict):
         raise Refusal.malformed("Object expected in field 'exec'")
     if body.get("exec") is not None:
-        _exec(body["exec"], Runtimes.here())
+        _exec(body["exec"], "_", Runtimes.here())
     parameters_from(body)
     annotations_from(body)
     return body
@@ -183,6 +181,17 @@ def parameters_from(body: Mapping[str, JSON]) -> dict[str, Parameter] | None:
     return found
 
 
+def _action_parameters(
+    body: Mapping[str, JSON], old: Action | None, exec_: Mapping[str, JSON]
+) -> dict[str, Parameter]:
+    """A sequence has its components and no other parameters, and leaves none to what takes its
+    place."""
+    given = _parameters(body, None if old is None or old.is_sequence else old)
+    if exec_["kind"] != SEQUENCE:
+        return given
+    return {"_actions": Parameter(exec_["components"])}
+
+
 def annotations_from(body: Mapping[str, JSON]) -> dict[str, JSON] | None:
     """The annotations that a PUT gives, None where it gives none."""
     value = body.get("annotations")
@@ -192,25 +201,6 @@ def annotations_from(body: Mapping[str, JSON]) -> dict[str, JSON] | None:
     size = sum(len(key.encode()) + len(to_json(item)) for key, item in found.items())
     _check_size("annotations", size, LARGEST_PARAMETERS)
     return found
-
-
-def version_from(body: Mapping[str, JSON]) -> str | None:
-    """The version that a PUT gives, None where it gives none. What is left out at its end is 0
-    (ENT/SemVer.scala)."""
-    value = body.get("version")
-    if value is None:
-        return None
-    parts = _VERSION.fullmatch(value) if isinstance(value, str) else None
-    numbers = [int(part or 0) for part in parts.groups()] if parts else [0]
-    if not any(numbers):
-        raise Refusal.malformed("semantic version malformed")
-    return ".".join(map(str, numbers))
-
-
-def bumped(version: str) -> str:
-    """The version that follows."""
-    start, _, patch = version.rpartition(".")
-    return f"{start}.{int(patch) + 1}"
 
 
 def publish_from(body: Mapping[str, JSON]) -> bool | None:
@@ -232,7 +222,8 @@ def _action_annotations(body: Mapping[str, JSON], old: Action | None, kind: str)
     given = annotations_from(body) or {}
     if old is None:
         return {"provide-api-key": False} | given | {"exec": kind}
-    unwanted = body.get("delAnnotations")
+    # what to delete is forgotten where the components of a sequence are resolved (sic)
+    unwanted = None if kind == SEQUENCE and body.get("exec") else body.get("delAnnotations")
     dropped = set(map(str, unwanted)) if isinstance(unwanted, list) else set()
     kept = {key: value for key, value in old.annotations.items() if key not in dropped}
     return kept | given | {"exec": kind}

@@ -117,9 +117,19 @@ class Action(_Stored):
         return self.kind == SEQUENCE
 
     @property
+    def components(self) -> list[str]:
+        """The paths of a sequence's components."""
+        return [str(name).removeprefix("/") for name in self.exec.get("components", ())]
+
+    @property
     def is_conductor(self) -> bool:
         """Whether its answers say which action to run next; a sequence never is one."""
         return not self.is_sequence and is_truthy(self.annotations.get("conductor"))
+
+    @property
+    def is_composed(self) -> bool:
+        """Whether invoking it invokes other actions."""
+        return self.is_sequence or self.is_conductor
 
     def to_json(self, *, code: bool = True, inherited: Parameters | None = None) -> dict[str, JSON]:
         """The whole action; `inherited` are parameters that lie below its own."""

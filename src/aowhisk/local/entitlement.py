@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from aowhisk.local.entities import Package
 from aowhisk.local.http import Refusal
 from aowhisk.local.store import Store
@@ -35,11 +37,19 @@ class Entitlement:
     def check_reference(self, caller: str, path: str) -> None:
         """Refuse it where namespace `caller` may not read, and so not use, the action or trigger
         at `path` (`namespace/[package/]name`): what a rule or a sequence names."""
-        package, _, _ = path.rpartition("/")
-        if "/" in package:
-            self.check_package(caller, package)
-        elif package != caller:
-            raise not_yours(path)
+        self.check_references(caller, [path])
+
+    def check_references(self, caller: str, paths: Iterable[str]) -> None:
+        """The same for several actions."""
+        foreign = []
+        for path in sorted(set(paths)):
+            package, _, _ = path.rpartition("/")
+            if "/" in package:
+                self.check_package(caller, package)
+            elif package != caller:
+                foreign.append(path)
+        if foreign:
+            raise not_yours(", ".join(foreign))
 
     def check_package(self, caller: str, path: str) -> None:
         """Refuse it where namespace `caller` may not read the package at `path`: of others only a

@@ -9,26 +9,21 @@ from typing import TypeVar
 
 from aowhisk.local.bodies import (
     annotations_from,
-    bumped,
     check_put,
     parameters_from,
     publish_from,
-    version_from,
 )
 from aowhisk.local.entities import Parameter, Reference, Rule, Trigger
 from aowhisk.local.http import Refusal, to_json
 from aowhisk.local.names import is_name
+from aowhisk.local.references import reference_from
+from aowhisk.local.versions import bumped, version_from
 from aowhisk.models import JSON
 
 __all__ = ["Changes", "RuleChanges", "check_feed", "rule_changes", "state_from", "trigger_changes"]
 
 E = TypeVar("E", Trigger, Rule)
 _SPRAY = {dict: "JsObject", list: "JsArray", str: "JsString", int: "JsNumber", float: "JsNumber"}
-_MALFORMED = "fully qualified name malformed"
-_TOO_SHORT = (
-    "The fully qualified name of the entity must contain at least the namespace and the name of "
-    "the entity."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +79,8 @@ def rule_changes(body: JSON, namespace: str) -> RuleChanges:
     """What PUT `body` gives of a rule in `namespace`, which is what `_` stands for."""
     body = check_put(body)
     return RuleChanges(
-        trigger=_reference(body.get("trigger"), namespace),
-        action=_reference(body.get("action"), namespace),
+        trigger=_named(body.get("trigger"), namespace),
+        action=_named(body.get("action"), namespace),
         others=Changes(
             version=version_from(body),
             publish=publish_from(body),
@@ -129,40 +124,5 @@ def _unmatched(value: JSON) -> str:
     return f"{to_json(value).decode()} (of class spray.json.{kind})"
 
 
-def _reference(value: JSON, namespace: str) -> Reference | None:
-    """A full name, as a text or as an object (ENT/FullyQualifiedEntityName.scala)."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        segments = _segments(value)
-        if len(segments) < 2:
-            raise Refusal.malformed(f"requirement failed: {_TOO_SHORT}")
-        return _resolved(segments[:-1], segments[-1], None, namespace)
-    if not isinstance(value, dict):
-        raise Refusal.malformed(_MALFORMED)
-    path, name, binding = value.get("path"), value.get("name"), value.get("binding")
-    if not isinstance(path, str) or not isinstance(name, str) or not is_name(name):
-        raise Refusal.malformed(_MALFORMED)
-    if binding is not None and not isinstance(binding, str):
-        raise Refusal.malformed(_MALFORMED)
-    try:
-        version, segments = version_from(value), _segments(path)
-        _segments("_" if binding is None else binding)
-    except Refusal:
-        raise Refusal.malformed(_MALFORMED) from None
-    return _resolved(segments, name, version, namespace)
-
-
-def _segments(path: str) -> list[str]:
-    found = [part for part in path.split("/") if part]
-    if not found:
-        raise Refusal.malformed("requirement failed: path undefined")
-    if not all(map(is_name, found)):
-        parts = f"ArraySeq({', '.join(found)})"
-        raise Refusal.malformed(f"requirement failed: path contains invalid parts {parts}")
-    return found
-
-
-def _resolved(path: list[str], name: str, version: str | None, namespace: str) -> Reference:
-    root = namespace if path[0] == "_" else path[0]
-    return Reference("/".join([root, *path[1:]]), name, version)
+def _named(value: JSON, namespace: str) -> Reference | None:
+    return None if value is None else reference_from(value, namespace)

@@ -6,16 +6,20 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import anyio
 
 from aowhisk.local.entities import Action, Parameters
-from aowhisk.local.http import Refusal, to_json
+from aowhisk.local.http import Refusal
 from aowhisk.local.records import Record
 from aowhisk.local.throttle import Throttle
 from aowhisk.models import JSON
 
-__all__ = ["Invocation", "User", "environment"]
+__all__ = ["Invocation", "Payload", "User"]
+
+Payload: TypeAlias = Mapping[str, JSON] | list[JSON]
+"""What an invocation is called with; an array comes only from another action."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class Invocation:
 
     user: User
     action: Action
-    arguments: Mapping[str, JSON] | list[JSON]
+    arguments: Payload
     environ: Mapping[str, str]
     transaction: str
     binding: str | None = None
@@ -72,8 +76,3 @@ class Invocation:
         """Which containers can run it: those of the same namespace and the same writing of the
         action."""
         return self.user.namespace, self.action.path, self.action.serial
-
-
-def environment(parameters: Mapping[str, JSON]) -> dict[str, str]:
-    """Init parameters as an action finds them: what is no text is JSON."""
-    return {k: v if isinstance(v, str) else to_json(v).decode() for k, v in parameters.items()}

@@ -14,7 +14,7 @@ from aowhisk.local.faults import FaultPlan
 from aowhisk.local.http import OVERLOADED, Refusal
 from aowhisk.local.invocation import Invocation
 from aowhisk.local.pool import Pool
-from aowhisk.local.records import Records
+from aowhisk.local.records import Record, Records
 from aowhisk.local.runtimes import Runtimes
 
 __all__ = ["Invoker"]
@@ -61,6 +61,10 @@ class Invoker:
     def count(self, invocation: Invocation) -> None:
         """Say that it has begun."""
         self.begun[invocation.name] += 1
+
+    def keep(self, record: Record) -> None:
+        """Store a record of what did not run in a container."""
+        self._means.records.add(record)
 
     async def settled(self) -> None:
         """Wait until no activation is running."""

@@ -67,7 +67,8 @@ class ActionRanges:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a namespace may do, by default practically anything; `blocking_wait` is in seconds.
+    """What a namespace may do, by default practically anything; `blocking_wait` is in seconds,
+    `sequence_length` counts the actions that a sequence or a composition may run.
     Without `store_activations` no records are kept; it is shown only where it was set."""
 
     invocations_per_minute: int = PRACTICALLY_NONE
@@ -76,6 +77,7 @@ class Limits:
     blocking_wait: float = 60.0
     actions: ActionRanges = ActionRanges()
     store_activations: bool | None = None
+    sequence_length: int = 50
 
     def overlaid(self, settings: Mapping[str, JSON]) -> Limits:
         """These with `settings`, which are a namespace's own, by OpenWhisk's names, over them;
@@ -122,7 +124,7 @@ class Limits:
             "actions_per_minute": self.invocations_per_minute,
             "triggers_per_minute": self.fires_per_minute,
             "concurrent_actions": self.concurrent_invocations,
-            "sequence_length": 50,
+            "sequence_length": self.sequence_length,
         }
         for name, limit, unit in (
             ("duration", self.actions.timeout, 1),

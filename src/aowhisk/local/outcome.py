@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 
 from aowhisk.local.http import to_json
+from aowhisk.local.records import Record
 from aowhisk.models import JSON, Status
 
 __all__ = ["RESULT_MAX", "Response"]
@@ -82,6 +83,17 @@ class Response:
     def out_of_memory(cls) -> Response:
         """The memory limit ended it."""
         return cls.developer_error(OUT_OF_MEMORY)
+
+    @classmethod
+    def recorded(cls, record: Record) -> Response:
+        """The response of a record, as that of what it is a part of."""
+        response = record.response
+        return cls(record.status, response["result"], response.get("size"))
+
+    @classmethod
+    def application_error(cls, text: str) -> Response:
+        """An error that the controller tells in the action's place."""
+        return cls(Status.APPLICATION_ERROR, {"error": text})
 
     @classmethod
     def developer_error(cls, text: str) -> Response:

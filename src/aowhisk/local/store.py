@@ -92,6 +92,12 @@ class Store:
         ]
         return sorted(found, key=lambda entity: (entity.updated, entity.serial), reverse=True)
 
+    def actual(self, path: str) -> str:
+        """The path of the action that `path` means, through its package's binding; 404 where there
+        is no such package."""
+        package, _, name = path.rpartition("/")
+        return path if "/" not in package else f"{self.package_of(package)[0].path}/{name}"
+
     def package_of(self, path: str) -> tuple[Package, Parameters]:
         """The package that `path` means, through its binding, and the parameters that it gives
         its actions."""

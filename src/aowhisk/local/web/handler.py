@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import anyio
 
 from aowhisk.local.actions import NOT_ALLOWED, Actions
-from aowhisk.local.entities import Action, merged
+from aowhisk.local.entities import Action
 from aowhisk.local.entitlement import Entitlement
 from aowhisk.local.http import CORS_HEADERS, NO_CONTENT, Refusal, Reply, Request
 from aowhisk.local.invocation import Invocation, User
@@ -130,7 +130,7 @@ class WebActions:
         if owner is None:
             raise Refusal.no_entity()
         try:
-            action, _, _ = self._actions.resolve(target.path)
+            action = self._actions.resolve(target.path).action
         except Refusal:
             raise Refusal.no_entity() from None
         if action.annotations.get("web-export") is not True:
@@ -139,18 +139,12 @@ class WebActions:
 
     def _begin(self, call: _Call, body: Body | None) -> Invocation:
         context = call.context
-        if not call.is_raw and context.names(body) & (RESERVED | self._final(call)):
+        final = self._actions.resolve(call.path).final
+        if not call.is_raw and context.names(body) & (RESERVED | final):
             raise Refusal(400, NOT_ALLOWED)
         user = call.caller.namespace if call.caller else None
         arguments = context.arguments(body, raw=call.is_raw, user=user)
         return self._actions.begin(call.owner, call.path, arguments, call.request.id)
-
-    def _final(self, call: _Call) -> set[str]:
-        if call.action.annotations.get("final") is not True:
-            return set()
-        _, inherited, _ = self._actions.resolve(call.path)
-        stored = merged(inherited, call.action.parameters)
-        return {name for name, parameter in stored.items() if parameter.value is not None}
 
 
 def _target(parts: Sequence[str]) -> _Target | None:
@@ -180,6 +174,8 @@ def _told(
     call: _Call, invocation: Invocation, headers: tuple[tuple[str, str], ...]
 ) -> Reply | None:
     record, request = invocation.record, call.request
+    if invocation.refusal is not None:
+        return _error(request, invocation.refusal.status, invocation.refusal.text, headers)
     if record is None:
         return _error(request, 202, NOT_READY, headers, invocation.id)
     result: JSON = record.response["result"]
