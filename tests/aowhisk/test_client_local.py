@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import uvicorn
 
 from aowhisk import errors
-from aowhisk.client import ActionLimits, Client
+from aowhisk.client import ActionLimits, Client, RuleStatus
 from aowhisk.local import GUEST, LocalOpenWhisk
 from aowhisk.local.port import listen
 from aowhisk.models import Accepted, Activation, Status
@@ -84,6 +85,30 @@ async def test_an_action_is_deployed_run_looked_at_and_deleted(client: Client) -
     await client.actions.delete("hello")
     with pytest.raises(errors.NotFound, match="deploy it first"):
         await client.actions.invoke("hello")
+
+
+async def test_a_trigger_sets_off_what_its_rules_name(client: Client) -> None:
+    await client.actions.put("hello", HELLO)
+    made = await client.triggers.put("t", parameters={"name": "world"})
+    assert await client.triggers.fire("t") is None
+    rule = await client.rules.put("r", trigger="t", action="hello")
+    assert (made.version, rule.status) == ("0.0.1", RuleStatus.ACTIVE)
+
+    fired = await client.triggers.fire("t", {"default": 2})
+    assert fired is not None
+    record = await client.activations.wait(fired, timeout=10)
+    begun = json.loads(record.logs[0])["activationId"]
+    result = (await client.activations.wait(begun, timeout=10)).result
+    assert result == {"greeting": "hello world", "default": 2}
+    assert (record.status, record.end) == (Status.SUCCESS, None)
+
+    await client.rules.disable("r")
+    assert await client.triggers.fire("t") is None
+    assert await client.rules.status("r") is RuleStatus.INACTIVE
+    assert [one.name async for one in client.rules.list()] == ["r"]
+    await client.triggers.delete("t")
+    with pytest.raises(errors.NotFound, match="existing triggers"):
+        await client.rules.enable("r")
 
 
 async def test_an_existing_action_is_replaced_only_when_asked(client: Client) -> None:
