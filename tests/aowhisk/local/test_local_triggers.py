@@ -190,6 +190,23 @@ async def test_the_record_tells_of_each_rule_and_has_no_end(rest: Any) -> None:
         assert "cause" not in of_action
 
 
+async def test_a_rule_begins_a_sequence_which_is_the_cause_of_its_parts(rest: Any) -> None:
+    await rest.put("a", PAYLOAD)
+    exec_ = {"kind": "sequence", "components": ["/_/a", "/_/echo"]}
+    await rest.put("echo")
+    await rest.http.put("actions/both", json={"exec": exec_})
+    await rest.http.put("triggers/t", json={})
+    await rule(rest, "r", "/_/both")
+
+    _, told = await fired(rest, n=1)
+    whole = await rest.record(told[0]["activationId"])
+    first = await rest.record(whole["logs"][0])
+
+    assert whole["response"]["result"] == {"n": 1}
+    assert "cause" not in whole
+    assert first["cause"] == whole["activationId"]
+
+
 async def test_the_list_of_activations_shows_a_fire_without_its_end(rest: Any) -> None:
     await rest.put("echo")
     await rest.http.put("triggers/t", json={})

@@ -222,6 +222,19 @@ async def test_action_create_docker_stores_the_image(wsk: Wsk) -> None:
     assert made["exec"] == exec_ | {"binary": False}
 
 
+async def test_action_create_sequence_sends_full_names(wsk: Wsk) -> None:
+    await wsk.action("a")
+    await wsk.action("b", "def main(args):\n    return {'sum': args['n'] + 1}\n")
+    exec_ = {"kind": "sequence", "components": ["/_/a", "/_/b"]}
+    body = {"namespace": "_", "name": "s", "exec": exec_}
+
+    made = (await wsk.put("_/actions/s?overwrite=false", body)).body
+    result = (await wsk.post("_/actions/s?blocking=true&result=true", {"n": 1})).body
+
+    assert made["exec"] == {"kind": "sequence", "components": ["/guest/a", "/guest/b"]}
+    assert result == {"sum": 2}
+
+
 async def test_action_create_copy_reads_the_other_with_its_code(wsk: Wsk) -> None:
     await wsk.action("a", parameters=pairs(n=1), annotations=pairs(note="x"))
     original = (await wsk.get("_/actions/a?code=true")).body
