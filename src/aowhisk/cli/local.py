@@ -14,6 +14,8 @@ import typer
 from aowhisk.errors import ConfigError
 from aowhisk.local.accounts import Account, is_private, load_accounts
 from aowhisk.local.debug import call_here
+from aowhisk.local.fault_file import load_faults
+from aowhisk.local.faults import FaultPlan
 from aowhisk.local.limits import Limits
 from aowhisk.local.port import listen, serve
 from aowhisk.local.server import GUEST, LocalOpenWhisk
@@ -58,6 +60,17 @@ def serve_on_port(
             show_default="in memory",
         ),
     ] = None,
+    faults: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What goes wrong on purpose (YAML or JSON)."),
+    ] = None,
+    allow_fault_header: Annotated[
+        bool,
+        typer.Option(
+            "--allow-fault-header",
+            help="Let requests from this machine name faults (x-aowhisk-fault).",
+        ),
+    ] = False,
     containers: Annotated[int, typer.Option(min=1, help="Worker processes at most.")] = 16,
     invocations_per_minute: Annotated[int, typer.Option(min=0)] = _DEFAULTS.invocations_per_minute,
     concurrent_invocations: Annotated[int, typer.Option(min=0)] = _DEFAULTS.concurrent_invocations,
@@ -80,6 +93,11 @@ def serve_on_port(
             auth=accounts,
             limits=limits,
             containers=containers,
+            faults=(
+                load_faults(faults, header=allow_fault_header)
+                if faults is not None
+                else FaultPlan(header=allow_fault_header)
+            ),
             api_host=url,
             init_params={} if store is None else {STORE_URL: store},
         )

@@ -10,8 +10,10 @@ from aowhisk.local.bodies import action_from
 from aowhisk.local.components import check_sequence
 from aowhisk.local.composer import Composer
 from aowhisk.local.entities import Action, Package
-from aowhisk.local.faults import DropReply, FaultPlan, Throttle, Unavailable
-from aowhisk.local.http import OVERLOADED, Refusal, Reply, Request
+from aowhisk.local.fault_file import plan_of
+from aowhisk.local.faults import FaultPlan
+from aowhisk.local.http import Refusal, Reply, Request
+from aowhisk.local.incidents import distorted, refuse
 from aowhisk.local.invocation import Invocation, User
 from aowhisk.local.invoker import Invoker
 from aowhisk.local.limits import Limits
@@ -151,16 +153,16 @@ class Actions:
         check_length(len(data))  # Content-Length may not have been given
         payload = payload_of(request, data)
         invocation = self.invocation(user, path, payload, request.id)
-        if self._faults:
-            self._refuse_on_purpose(invocation)
+        faults = plan_of(request, self._faults)
+        if faults:
+            invocation.faults = faults
+            refuse(faults, invocation, self._limits)
         self._composer.begin(invocation)
         if blocking:
             with anyio.move_on_after(wait):
                 await invocation.done.wait()
         reply = _told(invocation, only_result) if blocking else _accepted(invocation)
-        if self._faults:
-            reply.dropped = self._faults.due(DropReply, invocation.name, payload) is not None
-        return reply
+        return await distorted(faults, invocation, reply) if faults else reply
 
     def _wait(self, request: Request) -> float:
         longest = round(self._limits.blocking_wait * 1000)
@@ -172,20 +174,6 @@ class Actions:
                 "timeout", f"Timeout must be number of milliseconds up to {longest}."
             )
         return int(value) / 1000
-
-    def _refuse_on_purpose(self, invocation: Invocation) -> None:
-        name, params, limits = invocation.name, invocation.params, self._limits
-        if throttle := self._faults.due(Throttle, name, params):
-            budget, in_flight = limits.invocations_per_minute, limits.concurrent_invocations
-            raise Refusal(
-                429,
-                f"Too many requests in the last minute (count: {budget + 1}, allowed: {budget})."
-                if throttle.per_minute
-                else "Too many concurrent requests in flight "
-                f"(count: {in_flight}, allowed: {in_flight}).",
-            )
-        if self._faults.due(Unavailable, name, params):
-            raise Refusal(503, OVERLOADED)
 
 
 def _accepted(invocation: Invocation) -> Reply:

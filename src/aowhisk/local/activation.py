@@ -13,7 +13,7 @@ from aowhisk.local.documents import record_of
 from aowhisk.local.entities import BUILTIN
 from aowhisk.local.faults import FaultPlan
 from aowhisk.local.http import to_json
-from aowhisk.local.incidents import befall, spoil
+from aowhisk.local.incidents import befall, crashing, spoil
 from aowhisk.local.invocation import Invocation
 from aowhisk.local.logs import INCOMPLETE, stamped
 from aowhisk.local.outcome import Response
@@ -103,7 +103,8 @@ class Activation:
         try:
             measured.began = measured.began or time.time()
             began = time.perf_counter()
-            measured.response = await self._run(invocation, container)
+            with crashing(self._faults, invocation, container.kill):
+                measured.response = await self._run(invocation, container)
             measured.run = time.perf_counter() - began
         finally:
             self._let_go(invocation, container, measured)

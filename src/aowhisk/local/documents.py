@@ -26,7 +26,7 @@ def record_of(
 ) -> Record:
     """The record of `invocation`; times in epoch ms, `duration` in ms. `path`, `causedBy` and
     `binding` need not be among the `annotations`."""
-    action = invocation.action
+    action, skew = invocation.action, round(invocation.skew * 1000)
     shown: dict[str, JSON] = {"path": action.path, **annotations}
     if invocation.cause is not None:
         shown["causedBy"] = "sequence"
@@ -38,8 +38,8 @@ def record_of(
         "version": action.version,
         "subject": invocation.user.namespace,
         "activationId": invocation.id,
-        "start": start,
-        "end": end,
+        "start": start + skew,
+        "end": end + skew,
         "duration": duration,
         "response": response.to_json(),
         "logs": list(logs),
@@ -49,5 +49,11 @@ def record_of(
     if invocation.cause is not None:
         document["cause"] = invocation.cause
     return Record(
-        invocation.id, invocation.user.namespace, action.path, start, response.status, document
+        invocation.id,
+        invocation.user.namespace,
+        action.path,
+        start + skew,
+        response.status,
+        document,
+        invocation.readable,
     )

@@ -102,7 +102,7 @@ NO_CONTENT = Content(b"", "")
 @dataclass(slots=True)
 class Reply:
     """An answer; `body` is JSON, or a text for text/plain; `content`, where given, is sent in its
-    place."""
+    place. One of a gateway (`is_gateway`) has no header of ours."""
 
     body: JSON
     status: int = 200
@@ -112,6 +112,7 @@ class Reply:
     cors: bool = True
     dropped: bool = False
     content: Content | None = None
+    is_gateway: bool = False
 
     def to_content(self) -> Content:
         """What is sent."""
@@ -159,6 +160,12 @@ class Request:
         if value not in _TRUE and value not in _FALSE:
             raise Refusal.query(name, f"'{self.query[name]}' is not a valid Boolean value")
         return value in _TRUE
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it comes from this machine, or from this process."""
+        client = self._scope.get("client")
+        return client is None or client[0] == "::1" or str(client[0]).startswith("127.")
 
     @property
     def length(self) -> int:
@@ -219,7 +226,7 @@ class Request:
 async def send_reply(send: ASGISend, request: Request, reply: Reply) -> None:
     """Write `reply`."""
     content = reply.to_content()
-    headers = [(b"x-request-id", request.id.encode("latin-1"))]
+    headers = [] if reply.is_gateway else [(b"x-request-id", request.id.encode("latin-1"))]
     if content.type:
         headers.append((b"content-type", content.type.encode()))
     if reply.status not in _BODILESS:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import anyio
 
 from aowhisk.local.entities import Action, Parameters
+from aowhisk.local.faults import FaultPlan
 from aowhisk.local.http import Refusal
 from aowhisk.local.records import Record
 from aowhisk.local.throttle import Throttle
@@ -38,7 +39,9 @@ class Invocation:
 
     `done` is set once `record` is there, which a fault may prevent, or `refusal`, where it broke
     and has none; `ended` when all is over. `stored` are the parameters below the payload, `cause`
-    is the id of the sequence or composition that it is a part of.
+    is the id of the sequence or composition that it is a part of. Of faults on purpose: its own
+    `faults`, the seconds by which the clock is wrong (`skew`), and when (monotonic) its record can
+    first be read.
     """
 
     user: User
@@ -55,6 +58,9 @@ class Invocation:
     ended: anyio.Event = field(default_factory=anyio.Event)
     record: Record | None = None
     refusal: Refusal | None = None
+    faults: FaultPlan | None = None
+    skew: float = 0.0
+    readable: float = 0.0
 
     @property
     def name(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ _CODES = {status: code for code, status in enumerate(Status)}
 @dataclass(frozen=True, slots=True)
 class Record:
     """One record. `document` is the JSON of GET by id; `path` is `namespace/[package/]name` of
-    the action or the trigger."""
+    the action or the trigger; who reads finds it from `readable` (monotonic) on."""
 
     id: str
     namespace: str
@@ -25,6 +26,12 @@ class Record:
     start: int
     status: Status
     document: dict[str, JSON]
+    readable: float = 0.0
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it cannot be read yet."""
+        return self.readable > 0.0 and time.monotonic() < self.readable
 
     @property
     def response(self) -> dict[str, JSON]:
@@ -90,7 +97,9 @@ class Records:
     def get(self, namespace: str, activation_id: str) -> Record | None:
         """One by its id."""
         found = self._by_id.get(activation_id)
-        return found if found is not None and found.namespace == namespace else None
+        if found is None or found.namespace != namespace or found.is_late:
+            return None
+        return found
 
     def find(
         self,
@@ -111,9 +120,8 @@ class Records:
         wanted = None if name is None else f"/{name}"
         for _, _, activation_id in reversed(self._by_start[low:high]):
             record = self._by_id[activation_id]
-            if record.namespace == namespace and (
-                wanted is None or "/" + record.path.partition("/")[2] == wanted
-            ):
+            is_wanted = wanted is None or "/" + record.path.partition("/")[2] == wanted
+            if is_wanted and record.namespace == namespace and not record.is_late:
                 yield record
 
     def __iter__(self) -> Iterator[Record]:

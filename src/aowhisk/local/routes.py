@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from aowhisk.local.entitlement import Entitlement, not_yours
+from aowhisk.local.fault_file import plan_of
+from aowhisk.local.faults import FaultPlan
 from aowhisk.local.http import (
     ASGIReceive,
     ASGIScope,
@@ -18,6 +20,7 @@ from aowhisk.local.http import (
     refused,
     send_reply,
 )
+from aowhisk.local.incidents import distorted, refuse
 from aowhisk.local.invocation import User
 from aowhisk.local.limits import Limits
 from aowhisk.local.names import check_name, check_namespace
@@ -54,6 +57,8 @@ class Routes:
         self._web = web
         self.settled: Callable[[], Awaitable[None]] | None = None
         """Where it is set: awaited before a request that may have changed something is answered."""
+        self.faults = FaultPlan()
+        """The faults of requests."""
         self._runtimes = runtimes
         self._known: dict[bytes, User] = {}  # Authorization headers that were right
 
@@ -113,10 +118,23 @@ class Routes:
             if names and names[-1] and request.method == "POST":
                 _charge(user, collection, names)
         self._entitlement.check(user.namespace, request.method, namespace, collection, names)
-        reply = await self._collections[collection](request, user, namespace, names)
+        if self.faults:
+            reply = await self._disturbed(request, user, namespace, collection, names)
+        else:
+            reply = await self._collections[collection](request, user, namespace, names)
         if self.settled is not None and request.method != "GET":
             await self.settled()
         return reply
+
+    async def _disturbed(
+        self, request: Request, user: User, namespace: str, collection: str, names: list[str]
+    ) -> Reply:
+        line = "/".join([f"{request.method} {collection}", *names])
+        invokes = collection == "actions" and request.method == "POST"  # its header is for that
+        faults = self.faults if invokes else plan_of(request, self.faults, line)
+        refuse(faults, line, self._limits)
+        reply = await self._collections[collection](request, user, namespace, names)
+        return await distorted(faults, line, reply)
 
     def _limits_of(self, request: Request, user: User, namespace: str, names: list[str]) -> Reply:
         if request.method != "GET":

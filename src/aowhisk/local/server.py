@@ -62,8 +62,9 @@ class LocalOpenWhisk:
 
     Enter it with `async with`; activations run in its own tasks, worker processes end with it,
     however it ends. `root` is a folder for its files, `data` one that keeps entities and records
-    (None: they go with it); `auth` the one user's key; `init_params` go
-    into the environment of every action (such as OBJECT_STORE_URL); `containers` is how many worker
+    (None: they go with it); `auth` the key of the one namespace, `guest`, or the accounts of
+    several, of which the first is that of `deploy` and `activations`; `init_params` go into the
+    environment of every action (such as OBJECT_STORE_URL); `containers` is how many worker
     processes there may be, `idle` the seconds after which one that is not used goes; `clock` gives
     epoch seconds.
     """
@@ -75,7 +76,7 @@ class LocalOpenWhisk:
         data: str | Path | None = None,
         auth: str | Sequence[Account] = GUEST,
         init_params: Mapping[str, str] | None = None,
-        faults: Sequence[Fault] = (),
+        faults: Sequence[Fault] | FaultPlan = (),
         limits: Limits | None = None,
         python: str = sys.executable,
         containers: int = 16,
@@ -113,7 +114,7 @@ class LocalOpenWhisk:
                 Path(data), self._store, self._records, {one.namespace for one in accounts}
             )
         )
-        self._faults = FaultPlan(faults)
+        self._faults = faults if isinstance(faults, FaultPlan) else FaultPlan(faults)
         self._pool: Pool | None = None
         self._tasks: TaskGroup | None = None
         self._runtimes = Runtimes.here(python)
@@ -139,6 +140,7 @@ class LocalOpenWhisk:
             self._actions, users, entitlement, blocking_wait=self._limits.blocking_wait
         )
         self.app = Routes(users, self._limits, collections, entitlement, web, self._runtimes)
+        self.app.faults = self._faults
         if self._persistence is not None:
             self.app.settled = self._persistence.settled
 
