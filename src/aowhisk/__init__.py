@@ -34,13 +34,26 @@ from aowhisk.orchestrator import Handle, Orchestrator, run  # noqa: E402
 from aowhisk.recovery import Plan, RecoveryPolicy  # noqa: E402
 from aowhisk.retry import ErrorClass, RetryPolicy  # noqa: E402
 from aowhisk.scheduler import LiveRun, MapOutcome, Run  # noqa: E402
+from aowhisk.telemetry import (  # noqa: E402
+    ActionTelemetry,
+    AttemptTelemetry,
+    Bound,
+    Meter,
+    RecoveryShare,
+    Spread,
+    Telemetry,
+    Transfer,
+)
 
 __all__ = [
     "Abandoned",
     "ActionError",
+    "ActionTelemetry",
     "Activation",
     "ActivationFailed",
     "AowhiskError",
+    "AttemptTelemetry",
+    "Bound",
     "Cancelled",
     "Client",
     "ConfigError",
@@ -53,6 +66,7 @@ __all__ = [
     "Interrupted",
     "LiveRun",
     "MapOutcome",
+    "Meter",
     "MissingObject",
     "Node",
     "OpenWhiskError",
@@ -62,12 +76,16 @@ __all__ = [
     "Plan",
     "RecoveryFailed",
     "RecoveryPolicy",
+    "RecoveryShare",
     "RetryPolicy",
     "Run",
     "RunFailed",
     "RunState",
     "Sink",
+    "Spread",
     "Succeeded",
+    "Telemetry",
+    "Transfer",
     "__version__",
     "item",
     "run",

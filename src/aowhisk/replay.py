@@ -30,6 +30,7 @@ from aowhisk.events.model import (
 from aowhisk.lineage import CallRecord, CallRef, Lineage
 from aowhisk.models import JSON, Abandoned, Failed, Outcome, Succeeded
 from aowhisk.retry import RetryPolicy, Terms
+from aowhisk.telemetry import Tape
 
 __all__ = ["History", "Pending", "record_of", "replay"]
 
@@ -71,6 +72,8 @@ class History:
     tries: Counter[CallRef] = field(default_factory=Counter)
     failures: Counter[CallRef] = field(default_factory=Counter)
     lineage: Lineage = field(default_factory=Lineage)
+    tape: Tape = field(default_factory=Tape)
+    """What its telemetry is made of."""
     doubtful: set[str] = field(default_factory=set)
     """Calls that must not be sent twice and may have been: what became of them is not known."""
 
@@ -95,6 +98,7 @@ def replay(events: Sequence[Event]) -> History:
     intents: dict[str, Intended] = {}
     for event in events:
         _apply(history, intents, event)
+        history.tape.receive(event)
     return history
 
 

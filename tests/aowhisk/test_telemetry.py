@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aowhisk import Dag, Orchestrator
+from aowhisk import Client, Dag, Interrupted, Orchestrator, RunFailed
 from aowhisk.events import MemoryJournal
 from aowhisk.events.model import (
     Cause,
@@ -18,6 +20,7 @@ from aowhisk.events.model import (
     Event,
     Intended,
     Requests,
+    Retrying,
     RunEnded,
     RunInterrupted,
     RunStarted,
@@ -25,8 +28,10 @@ from aowhisk.events.model import (
     Taken,
     Throttled,
 )
+from aowhisk.local import LocalOpenWhisk
+from aowhisk.local.limits import Limits
 from aowhisk.models import Activation, from_ms
-from aowhisk.telemetry import AttemptTelemetry, Meter, Spread, Telemetry
+from aowhisk.telemetry import AttemptTelemetry, Meter, Spread, Tape, Telemetry
 from object_store.wire import IORecord
 
 T = 1_700_000_000.0  # when it all begins
@@ -71,7 +76,7 @@ def took(call: str, seconds: float, **facts: Any) -> list[Event]:
 
 
 def test_an_attempt_is_split_into_what_it_waited_for_and_what_it_did() -> None:
-    found = AttemptTelemetry.of(ended(queued=0.5, activation=activation()), intended())
+    found = AttemptTelemetry.of(ended(queued=0.5, activation=activation()), intended().at)
     assert found.parts == {
         "queued": 0.5,
         "held": 0.1,  # 1.0 intended, 1.1 sent
@@ -91,15 +96,15 @@ def test_an_attempt_is_split_into_what_it_waited_for_and_what_it_did() -> None:
 def test_a_clock_that_differs_moves_time_between_network_and_lag_and_nothing_else(
     ahead: float, network: float, lag: float
 ) -> None:
-    right = AttemptTelemetry.of(ended(activation=activation()), intended())
-    wrong = AttemptTelemetry.of(ended(activation=activation(T + 1.5 + ahead)), intended())
+    right = AttemptTelemetry.of(ended(activation=activation()), intended().at)
+    wrong = AttemptTelemetry.of(ended(activation=activation(T + 1.5 + ahead)), intended().at)
     assert (wrong.network, wrong.lag) == (network, lag)
     assert wrong.skew == pytest.approx(ahead - network + right.network)
     assert sum(wrong.parts.values()) == pytest.approx(wrong.wall, abs=1e-9)
 
 
 def test_without_a_record_all_after_the_post_is_lag() -> None:
-    found = AttemptTelemetry.of(ended(error="gone", error_class="Lost"), intended())
+    found = AttemptTelemetry.of(ended(error="gone", error_class="Lost"), intended().at)
     assert found.parts == {
         **dict.fromkeys(("queued", "network", "waited", "init", "ran"), 0.0),
         "held": 0.1,
@@ -111,14 +116,14 @@ def test_without_a_record_all_after_the_post_is_lag() -> None:
 
 def test_a_record_without_a_duration_is_measured_from_its_start_to_its_end() -> None:
     record = replace(activation(duration=None, init=None), end=from_ms((T + 2.25) * 1000))
-    assert AttemptTelemetry.of(ended(activation=record), intended()).ran == 0.75
+    assert AttemptTelemetry.of(ended(activation=record), intended().at).ran == 0.75
 
 
 def test_objects_have_sizes_and_speeds_and_what_was_kept_was_not_written() -> None:
     read = IORecord("b/in", 1000, "e", ms=500)
     wrote = IORecord("b/out", 50, "e", ms=0)
     kept = IORecord("b/kept", 7, "e", kept=True)
-    found = AttemptTelemetry.of(ended(reads=(read, read), writes=(wrote, kept)), intended())
+    found = AttemptTelemetry.of(ended(reads=(read, read), writes=(wrote, kept)), intended().at)
     assert (found.bytes_read, found.bytes_written) == (2000, 50)
     assert found.reads[0].bytes_per_second == 2000
     assert found.writes[0].bytes_per_second == 0
@@ -158,7 +163,7 @@ def test_the_parts_of_an_attempt_add_up_to_its_wall_time(
     attempt: tuple[Ended, Intended | None],
 ) -> None:
     end, intent = attempt
-    found = AttemptTelemetry.of(end, intent)
+    found = AttemptTelemetry.of(end, intent and intent.at)
     assert round(sum(found.parts.values()), 6) == found.wall
     if intent is not None:
         span = max(0.0, end.at - intent.at)
@@ -292,11 +297,110 @@ async def test_a_real_run_is_measured_from_its_journal(tmp_path: Path) -> None:
         actions={"nap": nap}, root=tmp_path, journal=journal, concurrency=1
     ) as orchestrator:
         run = await orchestrator.run(dag)
-    found = Telemetry.of(journal.events[run.id])
+    found = run.telemetry
+    assert found == Telemetry.of(journal.events[run.id])
     assert (found.calls, found.cold_starts, found.open, found.unpriced) == (3, 1, 0, 0)
+    assert found.requests is not None
+    assert found.requests.invokes == 3
     assert 0.15 <= found.bound.seconds <= found.makespan
     for attempt in found.attempts:
-        assert round(sum(attempt.parts.values()), 6) == attempt.wall
+        check_wall(attempt)
         assert attempt.ran >= 0.05
         assert attempt.lag > -0.005
         assert attempt.skew == pytest.approx(0, abs=0.005)
+        assert attempt.ended - attempt.wall == pytest.approx(found.started, abs=0.2)  # when ready
+    assert [attempt.queued > 0.05 * n for n, attempt in enumerate(found.attempts)] == [True] * 3
+
+
+def check_wall(attempt: AttemptTelemetry) -> None:
+    assert round(sum(attempt.parts.values()), 6) == attempt.wall
+
+
+async def test_what_the_namespace_s_limits_hold_back_waits_in_our_queue(tmp_path: Path) -> None:
+    limits = Limits(concurrent_invocations=1)
+    async with (
+        LocalOpenWhisk(root=tmp_path, limits=limits) as server,
+        Orchestrator(Client(app=server.app, auth=server.auth), concurrency=4) as orchestrator,
+    ):
+        await server.deploy_functions({"nap": nap})
+        took: dict[str, float] = {}
+        async with orchestrator.start("naps") as run:
+
+            async def one(id: str) -> None:
+                begun = monotonic()
+                await run.call("nap", {"seconds": 0.2}, id=id)
+                took[id] = monotonic() - begun
+
+            async with anyio.create_task_group() as group:
+                for n in range(4):
+                    group.start_soon(one, f"c{n}")
+        found = run.telemetry
+    assert found.requests is not None
+    assert found.requests.throttled == 0
+    for n, attempt in enumerate(found.attempts):
+        check_wall(attempt)
+        assert attempt.wall == pytest.approx(took[attempt.call], abs=0.15)
+        assert attempt.queued > 0.2 * n
+        assert attempt.held < 0.2
+
+
+async def test_every_kind_of_run_has_its_telemetry_at_hand(tmp_path: Path) -> None:
+    journal = MemoryJournal()
+    bad, two = Dag("bad"), Dag("two")
+    bad.call("nap", {})
+    two.call("nap", {"seconds": 0.01})
+    two.call("nap", {"seconds": 30}, id="long")
+    async with Orchestrator.local(
+        actions={"nap": nap}, root=tmp_path / "1", journal=journal, concurrency=2
+    ) as orchestrator:
+        with pytest.raises(RunFailed) as failed:
+            await orchestrator.run(bad, id="bad")
+        assert failed.value.run.telemetry == await orchestrator.telemetry("bad")
+        handle = await orchestrator.submit(two, id="two")
+        with anyio.fail_after(20):
+            while not handle.telemetry.attempts:
+                await anyio.sleep(0.01)
+        assert (handle.telemetry.calls, handle.telemetry.open) == (1, 1)
+        assert handle.telemetry.requests is None
+    with pytest.raises(Interrupted):
+        await handle
+    # another process goes on with it; what was in flight has died with the first OpenWhisk
+    quick = {"nap": quick_nap}
+    async with Orchestrator.local(
+        actions=quick, root=tmp_path / "1", journal=journal
+    ) as orchestrator:
+        run = await orchestrator.resume("two")
+        stored = await orchestrator.telemetry("two")
+        again = await orchestrator.run(two, id="two")
+    assert {each.call for each in run.telemetry.attempts} == {"nap", "long"}
+    assert run.telemetry.idle == pytest.approx(stored.idle, abs=0.05)
+    assert replace(run.telemetry, idle=stored.idle) == stored
+    assert again.telemetry.attempts == stored.attempts
+    for attempt in stored.attempts:
+        check_wall(attempt)
+        assert attempt.wall <= stored.makespan + stored.idle + 0.05
+
+
+def quick_nap(args: dict[str, Any]) -> dict[str, Any]:
+    """The action after an update."""
+    return {}
+
+
+@given(st.lists(st.integers(0, 6), max_size=30), st.randoms())
+def test_what_is_taken_event_by_event_gives_the_same(kinds: list[int], random: Any) -> None:
+    made = [
+        lambda at: Taken(run="r", owner="o", at=at),
+        lambda at: Throttled(run="r", seconds=1.0, text="", at=at),
+        lambda at: Requests(run="r", invokes=1, at=at),
+        lambda at: intended("c", f"t{at}", at=at),
+        lambda at: ended("c", f"t{at - 1}", at=at),
+        lambda at: Retrying(run="r", of="r", call="c", attempt="t", delay=1.0, error="no", at=at),
+        lambda at: RunInterrupted(run="r", at=at),
+    ]
+    events = [made[kind](T + n) for n, kind in enumerate(kinds)]
+    tape = Tape()
+    for n, event in enumerate(events):
+        tape.receive(event)
+        if random.random() < 0.2:
+            assert tape.telemetry() == Telemetry.of(events[: n + 1])
+    assert tape.telemetry() == Telemetry.of(events)

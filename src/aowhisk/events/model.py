@@ -156,8 +156,8 @@ class Accepted(CallEvent):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended(CallEvent):
     """The attempt ended. `error` is None for a success, else the error's class and message; `final`
-    says that the call ended with it. `sent` and `done` are epoch seconds of POST and of knowing the
-    outcome; `queued` is seconds in our own queue; `reported` says that the action told its reads
+    says that the call ended with it. `sent` is epoch seconds of the POST; `queued` is seconds in
+    our own queue, from being ready to its intent; `reported` says that the action told its reads
     and writes."""
 
     kind: ClassVar[str] = "ended"

@@ -139,6 +139,7 @@ class Recorder:
         self.journal = journal
         self._sinks: list[Sink] = list(sinks)
         self._counts: dict[str, int] = {}
+        self._followers: dict[str, Sink] = {}
 
     def add(self, sink: Sink) -> None:
         """Let `sink` receive what comes from now on."""
@@ -149,6 +150,15 @@ class Recorder:
         if sink in self._sinks:
             self._sinks.remove(sink)
 
+    def follow(self, run: str, sink: Sink) -> None:
+        """Let `sink`, in place of whichever did, receive the events of one run."""
+        self._followers[run] = sink
+
+    def unfollow(self, run: str, sink: Sink) -> None:
+        """Stop giving it those events."""
+        if self._followers.get(run) is sink:
+            del self._followers[run]
+
     def count(self, run: str) -> int:
         """How many events of a run were recorded here."""
         return self._counts.get(run, 0)
@@ -158,6 +168,9 @@ class Recorder:
         for event in events:
             self.journal.put(event)
             self._counts[event.run] = self._counts.get(event.run, 0) + 1
+            follower = self._followers.get(event.run)
+            if follower is not None:
+                follower.receive(event)
             for sink in tuple(self._sinks):
                 self._offer(sink, event)
 

@@ -104,16 +104,20 @@ class Invoker:
 
         Cancelling leaves the activation to the cluster.
         """
+        begun = self._clock()
         try:
             facts = await self._catalog.facts(attempt.action)
             params = await self._protocol.outgoing(attempt)
         except (AowhiskError, StoreError) as error:
-            return AttemptEnd(error=_ours(attempt, error), sent=time.time())
+            queued = self._clock() - begun
+            return AttemptEnd(error=_ours(attempt, error), sent=time.time(), queued=queued)
         leave = Pass(self._gate)
         await leave.take(lambda wait: self._held(attempt, wait))
         try:
+            queued = self._clock() - begun
             await self._recorder.commit(intent(attempt))
-            return await self._send_and_wait(attempt, params, facts, leave)
+            end = await self._send_and_wait(attempt, params, facts, leave)
+            return replace(end, queued=queued)
         finally:
             leave.give_back()
 

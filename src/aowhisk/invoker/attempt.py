@@ -17,7 +17,7 @@ __all__ = ["Attempt", "AttemptEnd"]
 class Attempt:
     """One try of the call `record`. `run` is the run whose events it makes: the record's own, but
     for a writer of an earlier run. `timeout` is seconds from POST until we stop waiting, None for
-    what the action's limits imply; `queued` is seconds in our own queue."""
+    what the action's limits imply; `queued` is seconds that it waited for one of our slots."""
 
     run: str
     record: CallRecord
@@ -54,7 +54,8 @@ class Attempt:
 @dataclass(frozen=True, slots=True)
 class AttemptEnd:
     """How an attempt ended: `result` without protocol keys, or `error`. `reported` says that the
-    action told what it read and wrote; `sent` is epoch seconds of the POST."""
+    action told what it read and wrote; `sent` is epoch seconds of the POST, `queued` seconds of
+    waiting before its intent: for the action's facts, and for the namespace's limits."""
 
     result: JSON = None
     error: AowhiskError | None = None
@@ -63,3 +64,4 @@ class AttemptEnd:
     writes: tuple[IORecord, ...] = ()
     reported: bool = False
     sent: float = 0.0
+    queued: float = 0.0

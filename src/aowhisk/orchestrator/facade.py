@@ -256,8 +256,8 @@ class Orchestrator:
         return await self._handle(active).wait()
 
     async def telemetry(self, run_id: str) -> Telemetry:
-        """Where the time, the requests and the money of a run went, from its events so far. Raises
-        UnknownRun."""
+        """The same as `Run.telemetry`, of any run that the journal knows, from its events so far.
+        Raises UnknownRun."""
         events = await self.recorder.journal.read(run_id)
         if not events:
             raise UnknownRun(f"the journal knows no run {run_id!r}")

@@ -10,6 +10,7 @@ from aowhisk.errors import AowhiskError
 from aowhisk.events import Event, Recorder, RunState
 from aowhisk.orchestrator.active import Active
 from aowhisk.scheduler import Execution, Run
+from aowhisk.telemetry import Telemetry
 
 __all__ = ["Handle"]
 
@@ -36,6 +37,12 @@ class Handle:
     def run(self) -> Run:
         """The run as it stands now: outcomes so far."""
         return self._execution.run()
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """Where its time, its requests and its money went, so far. What another process is at work
+        on is told by `Orchestrator.telemetry`."""
+        return self._execution.telemetry
 
     def __repr__(self) -> str:
         return f"<Handle of run {self.id}: {self.state.value}>"

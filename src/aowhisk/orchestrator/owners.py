@@ -15,7 +15,7 @@ import anyio.to_thread
 
 from aowhisk.errors import Conflict, Fenced, JournalError, UnknownRun
 from aowhisk.events import Recorder, RunState
-from aowhisk.events.model import RunStarted
+from aowhisk.events.model import RunStarted, Taken
 from aowhisk.events.sink import is_gone
 from aowhisk.replay import History, replay
 
@@ -113,7 +113,9 @@ class Owners:
             return False
         self._held.add(run)
         try:
+            taken = Taken(run=run, owner=self._journal.owner)
             await self._journal.take(run, after=history.count)
+            history.tape.receive(taken)
             await self._journal.beat([run])
         except Fenced:
             self._held.discard(run)

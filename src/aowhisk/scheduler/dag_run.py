@@ -32,6 +32,7 @@ class _NodeRun:
         self.spec = spec
         self.waits = waits
         self.priority = priority
+        self.ready_at = 0.0
         self.gate = Gate()
         self.limits: tuple[Limit, ...] = owner.limits_for(spec)
         self.items: list[JSON] = []

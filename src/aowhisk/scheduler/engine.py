@@ -126,16 +126,17 @@ class Engine:
         if self._is_over:
             self.recovery.flights.land(job.flight, broken=True)
             return
+        job.ready_at = self.clock()
         self._begin(job)
         self._slots.push(job, job.limits)
 
     def draw_from(self, source: Source, limits: tuple[Limit, ...] = ()) -> None:
         """Take jobs from a source, one a free slot."""
         if not source.is_empty:
+            source.ready_at = self.clock()
             self._slots.push(source, limits)
 
     def _begin(self, job: Job) -> None:
-        job.ready_at = self.clock()
         self._open.add(job)
         self._moving = None
 
@@ -156,7 +157,7 @@ class Engine:
             cause=job.cause,
             restore=job.restore,
             timeout=job.terms.timeout,
-            queued=now - job.ready_at,
+            queued=now - job.ready_at if pending is None else 0.0,
         )
         self.in_flight[attempt.id] = job
         if pending is None:
@@ -427,5 +428,5 @@ def _ended(attempt: Attempt, end: AttemptEnd, *, final: bool) -> events.Ended:
         reported=end.reported,
         final=final,
         sent=end.sent,
-        queued=attempt.queued,
+        queued=attempt.queued + end.queued,
     )

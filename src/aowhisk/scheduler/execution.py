@@ -33,6 +33,7 @@ from aowhisk.scheduler.live_run import LiveRun
 from aowhisk.scheduler.prober import Prober
 from aowhisk.scheduler.recoverer import Recovery
 from aowhisk.scheduler.run import Run
+from aowhisk.telemetry import Tape, Telemetry
 
 __all__ = ["Acquire", "Execution", "Parts"]
 
@@ -95,6 +96,7 @@ class Execution:
         self._concurrency = concurrency
         self._history: History | None = None
         self._lineage = Lineage()
+        self._tape = Tape()
         self._scope = anyio.CancelScope()
         self._wish: RunState | None = None
         self.is_ours = False
@@ -111,7 +113,11 @@ class Execution:
         limits = self._parts.action_limits
         if dag is None:
             return LiveRun(
-                self.id, lineage=self._lineage, action_limits=limits, history=self._history
+                self.id,
+                lineage=self._lineage,
+                action_limits=limits,
+                history=self._history,
+                tape=self._tape,
             )
         return DagRun(
             self.id,
@@ -141,6 +147,7 @@ class Execution:
         """Go on, when executed, where this history ends; of a run that has ended, be its end."""
         self._history = history
         self._lineage = history.lineage
+        self._tape = history.tape
         self.dag_json = history.started.dag
         self.name = history.started.name
         self.labels = dict(history.started.labels)
@@ -172,6 +179,7 @@ class Execution:
         by default its first event does, or the history that it was given.
         """
         self._started = self._started or time.time()
+        self._parts.recorder.follow(self.id, self._tape)
         try:
             try:
                 with self._scope:
@@ -190,6 +198,7 @@ class Execution:
             if isinstance(self.calls, LiveRun):
                 self.calls.cut()
             self._ended = self._ended or time.time()
+            self._parts.recorder.unfollow(self.id, self._tape)
             self.begun.set()
             self.done.set()
 
@@ -202,6 +211,7 @@ class Execution:
         history = await acquire(self.started)
         if history is not None:
             self.recall(history)
+            self._parts.recorder.follow(self.id, self._tape)
         if self.done.is_set():
             return
         self.is_ours = True
@@ -299,6 +309,11 @@ class Execution:
             return RunState.FAILED
         return RunState.SUCCEEDED
 
+    @property
+    def telemetry(self) -> Telemetry:
+        """Where the time of the run went, so far."""
+        return self._tape.telemetry()
+
     def run(self) -> Run:
         """The run as it stands."""
         return Run(
@@ -309,6 +324,7 @@ class Execution:
             nodes=self.calls.nodes(so_far=not self.done.is_set()),
             started=self._started,
             ended=self._ended or time.time(),
+            tape=self._tape,
         )
 
     def result(self) -> Run:

@@ -19,6 +19,7 @@ from aowhisk.scheduler.job import Job
 from aowhisk.scheduler.mentions import named
 from aowhisk.scheduler.queue import Limit
 from aowhisk.scheduler.run import NodeOutcome
+from aowhisk.telemetry import Tape, Telemetry
 
 __all__ = ["LiveRun"]
 
@@ -33,8 +34,10 @@ class LiveRun:
         lineage: Lineage,
         action_limits: Mapping[str, int] | None = None,
         history: History | None = None,
+        tape: Tape | None = None,
     ) -> None:
         self.id = id
+        self._tape = Tape() if tape is None else tape
         self._history = history
         self._lineage = lineage
         self._actions = {name: Limit(size) for name, size in (action_limits or {}).items()}
@@ -44,6 +47,11 @@ class LiveRun:
         self._waiting: dict[str, anyio.Event] = {}
         self._idle = anyio.Event()
         self.engine: Engine
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """Where its time, its requests and its money went, so far; of all, after the block."""
+        return self._tape.telemetry()
 
     async def call(
         self,

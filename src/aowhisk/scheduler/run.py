@@ -9,6 +9,7 @@ from typing import Protocol
 from aowhisk.errors import AowhiskError
 from aowhisk.events.model import RunState
 from aowhisk.models import JSON, Abandoned, Failed, Outcome, Succeeded
+from aowhisk.telemetry import Tape, Telemetry
 
 __all__ = ["MapOutcome", "NodeOutcome", "Run"]
 
@@ -65,6 +66,8 @@ class Run:
     nodes: Mapping[str, NodeOutcome] = field(default_factory=dict)
     started: float = 0.0
     ended: float = 0.0
+    tape: Tape = field(default_factory=Tape, compare=False)
+    """What `telemetry` is made of."""
 
     def __getitem__(self, node: str | _HasId) -> NodeOutcome:
         """The outcome of a node, by id or by the node itself."""
@@ -99,6 +102,12 @@ class Run:
             for id, out in self.outcomes.items()
             if isinstance(out, Abandoned) and not out.attempts
         ]
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """Where its time, its requests and its money went, from its first event on; of a run that
+        goes on, so far."""
+        return self.tape.telemetry()
 
     @property
     def seconds(self) -> float:

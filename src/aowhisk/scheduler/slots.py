@@ -14,9 +14,11 @@ __all__ = ["Slots", "Source"]
 
 
 class Source(Protocol):
-    """Gives one job after the other, each made only when there is a slot for it."""
+    """Gives one job after the other, each made only when there is a slot for it. All of them have
+    been ready since `ready_at`."""
 
     priority: float
+    ready_at: float
 
     def take(self) -> Job | None:
         """The next job; None if that one needs no attempt."""
@@ -100,5 +102,6 @@ class Slots:
         if not source.is_empty:
             self._queue.push(source, priority=source.priority, limits=limits)
         if job is not None:
+            job.ready_at = source.ready_at
             self._begin(job)
         return job

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aowhisk.telemetry.attempt import AttemptTelemetry, Transfer
 from aowhisk.telemetry.bound import Bound
-from aowhisk.telemetry.run import Meter, Telemetry
+from aowhisk.telemetry.run import Meter, Tape, Telemetry
 from aowhisk.telemetry.summary import ActionTelemetry, RecoveryShare, Spread
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Meter",
     "RecoveryShare",
     "Spread",
+    "Tape",
     "Telemetry",
     "Transfer",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from aowhisk.events.model import Cause, Ended, Intended
+from aowhisk.events.model import Cause, Ended
 from aowhisk.models import Activation
 from object_store.wire import IORecord
 
@@ -32,10 +32,10 @@ class AttemptTelemetry:
     """One attempt that ended; everything in seconds, to the microsecond.
 
     The parts follow one another and their sum is `wall`, the time from being ready to our knowing
-    the outcome: `queued` for one of our slots, `held` from the intent to the POST that was taken
-    (journal, earlier refusals), `network` from the POST to OpenWhisk, `waited` in OpenWhisk's queue
-    (waitTime), `init` of a cold start (initTime), `ran` in the action, `lag` from the action's end
-    to our knowing.
+    the outcome: `queued` until its intent (for one of our slots, and for the namespace's limits),
+    `held` from the intent to the POST that was taken (journal, earlier refusals), `network` from
+    the POST to OpenWhisk, `waited` in OpenWhisk's queue (waitTime), `init` of a cold start
+    (initTime), `ran` in the action, `lag` from the action's end to our knowing.
 
     `waited`, `init` and `ran` are OpenWhisk's own durations; `network + lag` is what they leave of
     our time since the POST. How that is split is told by OpenWhisk's clock against ours: `network`
@@ -73,8 +73,9 @@ class AttemptTelemetry:
     writes: tuple[Transfer, ...] = ()
 
     @classmethod
-    def of(cls, ended: Ended, intended: Intended | None) -> AttemptTelemetry:
-        """The attempt that ended so; `intended` is None where its intent is not known."""
+    def of(cls, ended: Ended, intended: float | None) -> AttemptTelemetry:
+        """The attempt that ended so; `intended` is epoch seconds of its intent, None where that is
+        not known."""
         activation = ended.activation
         limits = activation.annotations.get("limits") if activation else None
         memory = limits.get("memory") if isinstance(limits, dict) else None
@@ -129,11 +130,11 @@ def _transfers(records: Iterable[IORecord]) -> tuple[Transfer, ...]:
     return tuple(Transfer(r.key, r.size, r.ms / 1000) for r in records)
 
 
-def _parts(ended: Ended, intended: Intended | None) -> dict[str, float]:
+def _parts(ended: Ended, intended: float | None) -> dict[str, float]:
     """In whole microseconds, so that nothing is lost in sums."""
     end, queued = _us(ended.at), max(0, _us(ended.queued))
     sent = _us(ended.sent) if ended.sent else None
-    begun = _us(intended.at) if intended is not None else end if sent is None else sent
+    begun = _us(intended) if intended is not None else end if sent is None else sent
     span = max(0, end - begun)
     held = 0 if sent is None else min(max(0, sent - begun), span)
     waited, init, ran = _durations(ended.activation)

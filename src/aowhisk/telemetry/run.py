@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from aowhisk.events.model import (
     Cause,
@@ -21,7 +20,7 @@ from aowhisk.telemetry.attempt import AttemptTelemetry
 from aowhisk.telemetry.bound import Bound
 from aowhisk.telemetry.summary import ActionTelemetry, RecoveryShare
 
-__all__ = ["Meter", "Telemetry"]
+__all__ = ["Meter", "Tape", "Telemetry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +65,9 @@ class Telemetry:
     held_back: float = 0.0
 
     @classmethod
-    def of(cls, events: Sequence[Event]) -> Telemetry:
+    def of(cls, events: Iterable[Event]) -> Telemetry:
         """Of the events of one run, in order; of any prefix of them; of none."""
-        if not events:
-            return cls()
-        first = events[0]
-        begun = first if isinstance(first, RunStarted) else None
-        attempts, open_ = _attempts(events)
-        slots = begun.concurrency if begun and begun.concurrency > 0 else None
-        own = (each for each in attempts if each.run == first.run)
-        holds = [each.seconds for each in events if isinstance(each, Throttled)]
-        return cls(
-            run=first.run,
-            name=begun.name if begun else "",
-            started=first.at,
-            ended=max(first.at, events[-1].at),
-            idle=_idle(events),
-            attempts=attempts,
-            open=open_,
-            bound=Bound.of(begun.dag if begun else None, own, slots),
-            requests=_meter(events),
-            holds=len(holds),
-            held_back=math.fsum(holds),
-        )
+        return Tape(events).telemetry()
 
     @property
     def makespan(self) -> float:
@@ -163,26 +142,67 @@ class Telemetry:
         return sum(each.cause is cause for each in self.attempts)
 
 
-def _attempts(events: Iterable[Event]) -> tuple[tuple[AttemptTelemetry, ...], int]:
-    """Those that ended, and how many did not."""
-    intents: dict[str, Intended] = {}
-    ended: list[AttemptTelemetry] = []
-    for event in events:
-        if isinstance(event, Intended):
-            intents[event.attempt] = event
-        elif isinstance(event, Ended):
-            ended.append(AttemptTelemetry.of(event, intents.pop(event.attempt, None)))
-    return tuple(ended), len(intents)
+class Tape:
+    """What the telemetry of one run is made of, event by event, in order."""
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self._first: Event | None = None
+        self._last = self._idle = 0.0
+        self._intents: dict[str, float] = {}
+        self._ends: list[tuple[Ended, float | None]] = []
+        self._holds: list[float] = []
+        self._requests: list[Requests] = []
+        self._made: Telemetry | None = None
+        for event in events:
+            self.receive(event)
+
+    def receive(self, event: Event) -> None:
+        """Take the next event."""
+        if self._first is None:
+            self._first, self._last = event, event.at
+        match event:
+            case Intended():
+                self._intents[event.attempt] = event.at
+            case Ended():
+                self._ends.append((event, self._intents.pop(event.attempt, None)))
+            case Taken():  # nobody has put anything since the event before
+                self._idle += max(0.0, event.at - self._last)
+            case Throttled():
+                self._holds.append(event.seconds)
+            case Requests():
+                self._requests.append(event)
+        self._last, self._made = event.at, None
+
+    def telemetry(self) -> Telemetry:
+        """The numbers of what was taken so far."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def _make(self) -> Telemetry:
+        first = self._first
+        if first is None:
+            return Telemetry()
+        begun = first if isinstance(first, RunStarted) else None
+        attempts = tuple(AttemptTelemetry.of(*each) for each in self._ends)
+        slots = begun.concurrency if begun and begun.concurrency > 0 else None
+        own = (each for each in attempts if each.run == first.run)
+        return Telemetry(
+            run=first.run,
+            name=begun.name if begun else "",
+            started=first.at,
+            ended=max(first.at, self._last),
+            idle=self._idle,
+            attempts=attempts,
+            open=len(self._intents),
+            bound=Bound.of(begun.dag if begun else None, own, slots),
+            requests=_meter(self._requests),
+            holds=len(self._holds),
+            held_back=math.fsum(self._holds),
+        )
 
 
-def _idle(events: Sequence[Event]) -> float:
-    """The time before each taking of the run: nobody has put anything since the event before."""
-    pairs = pairwise(events)
-    return math.fsum(max(0.0, b.at - a.at) for a, b in pairs if isinstance(b, Taken))
-
-
-def _meter(events: Iterable[Event]) -> Meter | None:
-    found = [each for each in events if isinstance(each, Requests)]
+def _meter(found: Sequence[Requests]) -> Meter | None:
     if not found:
         return None
     return Meter(
