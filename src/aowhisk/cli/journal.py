@@ -11,8 +11,10 @@ import anyio
 import typer
 
 from aowhisk.errors import ConfigError
-from aowhisk.events import take_in_spool
+from aowhisk.events import open_journal, take_in_spool
+from aowhisk.events.damage import damages, move_aside
 from aowhisk.events.model import RunState
+from aowhisk.events.sqlite import SqliteJournal
 from aowhisk.history import CallSummary, History, ObjectUse, RunSummary
 from aowhisk.retention import Pruning, plan_pruning, prune
 from aowhisk.telemetry import Telemetry
@@ -146,6 +148,33 @@ def _prune(
     if not yes:
         typer.confirm("Forget them?", abort=True)
     typer.echo(f"{anyio.run(prune, plan)} events deleted; their room is used again")
+
+
+@app.command("repair")
+def _repair(
+    journal: _Url,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Look whether a journal's file is damaged, and move it aside if so."""
+    opened = open_journal(journal)
+    if not isinstance(opened, SqliteJournal):
+        raise ConfigError(f"{journal!r} is no file; repair works on sqlite:///path")
+    path = opened.path
+    found = damages(path)
+    if not found:
+        typer.echo(f"{path} is sound; nothing was changed")
+        return
+    typer.echo(f"{path} is damaged:")
+    for each in found:
+        typer.echo(f"  {each}")
+    typer.echo("A new journal will know nothing of the runs in it.")
+    if not yes:
+        typer.confirm("Move it aside?", abort=True)
+    aside = move_aside(path)
+    typer.echo(
+        f"it is {aside} now; `sqlite3 {aside} .recover` may bring back more of it, and the next "
+        f"start begins a new journal at {path}"
+    )
 
 
 def _asked(url: str, ask: Callable[[History], Awaitable[_T]]) -> _T:

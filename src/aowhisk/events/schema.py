@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aowhisk.errors import ConfigError, JournalError
+from aowhisk.events.damage import reason
 
 __all__ = ["VERSION", "prepare", "version_of"]
 
@@ -122,10 +123,7 @@ def version_of(connection: sqlite3.Connection, path: Path) -> int:
         found = int(connection.execute("PRAGMA user_version").fetchone()[0])
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     except sqlite3.DatabaseError as error:
-        raise ConfigError(
-            f"the journal {path} is not a usable SQLite file ({error}); move it aside, or name "
-            "another with AOWHISK_JOURNAL=sqlite:///path"
-        ) from error
+        raise ConfigError(reason(path, error)) from error
     if found > VERSION:
         raise JournalError(
             f"the journal {path} was written by a newer aowhisk (its version is {found}, this one "

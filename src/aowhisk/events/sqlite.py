@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import anyio
 
 from aowhisk.errors import ConfigError, JournalError
+from aowhisk.events.damage import reason
 from aowhisk.events.intake import Declared, take_in
 from aowhisk.events.model import Event, RunState
 from aowhisk.events.schema import prepare
@@ -182,7 +183,7 @@ class SqliteJournal:
         except sqlite3.OperationalError as error:
             raise Away(error) from error
         except sqlite3.Error as error:
-            raise JournalError(f"the journal {self._path} cannot be used: {error}") from error
+            raise JournalError(reason(self._path, error)) from error
 
     async def _store(self, batch: list[Row]) -> None:
         await self._call(lambda: self._insert(batch))
@@ -199,7 +200,7 @@ class SqliteJournal:
             connection.execute(f"PRAGMA synchronous = {self._sync.upper()}")
         except sqlite3.Error as error:
             connection.close()
-            raise ConfigError(f"the journal {self._path} cannot be used: {error}") from error
+            raise ConfigError(reason(self._path, error)) from error
         except BaseException:
             connection.close()
             raise

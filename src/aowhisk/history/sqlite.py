@@ -20,6 +20,7 @@ import anyio
 
 from aowhisk.errors import ConfigError, JournalError
 from aowhisk.events.codec import from_json
+from aowhisk.events.damage import reason
 from aowhisk.events.model import Event, RunState
 from aowhisk.events.schema import VERSION, prepare, version_of
 from aowhisk.history.calls import Calls, Step, time_of
@@ -177,7 +178,7 @@ class SqliteSource:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except sqlite3.Error as error:
-            raise JournalError(f"the journal {self._path} cannot be read: {error}") from error
+            raise JournalError(reason(self._path, error)) from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:
