@@ -106,6 +106,8 @@ class Actions:
         """Accept an invocation of the action at `path`, whoever asks for it: a request, a rule, a
         web action; its `done` tells the end."""
         invocation = self.invocation(user, path, payload, transaction)
+        if self._faults:
+            refuse(self._faults, invocation, self._limits)
         self._composer.begin(invocation)
         return invocation
 

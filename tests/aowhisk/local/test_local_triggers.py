@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from aowhisk.local import Account, Limits
+from aowhisk.local import Account, Limits, Throttle, Unavailable
 
 HEADERS = "def main(args):\n    return args['__ow_headers']\n"
 PAYLOAD = "def main(args):\n    args.pop('__ow_headers')\n    return args\n"
@@ -282,6 +282,18 @@ async def test_a_rules_action_counts_as_an_invocation_and_is_refused_in_the_reco
         _, told = await fired(rest)
 
     assert told[0]["error"] == "Too many requests in the last minute (count: 2, allowed: 1)."
+
+
+async def test_what_a_fault_refuses_is_told_in_the_record_by_its_kind(opened: Any) -> None:
+    async with opened(faults=[Throttle(times=1), Unavailable(times=1)]) as (_, rest):
+        await rest.put("echo")
+        await rest.http.put("triggers/t", json={})
+        await rule(rest, "r", "/_/echo")
+
+        told = [(await fired(rest))[1][0] for _ in range(3)]
+
+    assert [one["statusCode"] for one in told] == [1, 3, 0]
+    assert told[1]["error"].startswith("The server is currently unavailable")
 
 
 async def test_an_action_that_is_not_shared_any_more_is_refused_in_the_record(
