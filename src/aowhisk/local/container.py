@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -29,7 +28,6 @@ PROCESSES = 512
 """How many processes a container may have; OpenWhisk's images have 1024."""
 _CHUNK = 1 << 18
 _LARGEST = 1 << 28  # bytes of one answer
-_HEAD = re.compile(rb"(\d+)(!?)(?:#(\w*))?")
 
 
 class Ending(Enum):
@@ -70,9 +68,18 @@ class _Call:
 class Container:
     """A process that can `hold` one action. `key` says which, `slots` how many activations it may
     run at once and `running` how many it does; `uses` how many it has begun, `idle_since` when the
-    last one ended. `spoiled`: it must not be used again."""
+    last one ended. `spoiled`: it must not be used again; `gone` is told when the process has
+    ended by itself."""
 
-    def __init__(self, number: int, runtime: Runtime, launch: Launch) -> None:
+    def __init__(
+        self,
+        number: int,
+        runtime: Runtime,
+        launch: Launch,
+        *,
+        gone: Callable[[Container], None] = lambda _: None,
+    ) -> None:
+        self._gone = gone
         self.runtime = runtime
         self.key: Hashable = None
         self.slots = 1
@@ -193,12 +200,12 @@ class Container:
         if not self.is_alive:
             self._exited()
             return
-        memory, processes = usage(self.pid, most=PROCESSES)
-        if memory > self._memory_limit:
-            self._out_of_memory = True
+        memory, processes = usage(self.pid, most=PROCESSES, memory_limit=self._memory_limit)
+        if processes > PROCESSES:
+            self.logs.add("stderr", f"The action had more than {PROCESSES} processes: all killed.")
             self.kill()
-        elif processes > PROCESSES:
-            self.logs.add("stderr", f"The action had more than {PROCESSES} processes, all killed.")
+        elif memory > self._memory_limit:
+            self._out_of_memory = True
             self.kill()
 
     def kill(self) -> None:
@@ -262,25 +269,24 @@ class Container:
             self.kill()
 
     def _take(self, line: bytes) -> None:
-        """One line has come: the answer of the call it names, or of the only one there is."""
+        """One line has come: the answer of the call that it names. One that names none is what the
+        action itself wrote, and answers the call there is, as it would in OpenWhisk."""
         head, _, rest = line.partition(b" ")
-        call, failed = None, False
-        if head.isdigit():
-            line = rest
-            if int(head) > self._memory_limit:
+        memory, _, name = head.partition(b"#")
+        failed = memory.endswith(b"!")
+        if memory.removesuffix(b"!").isdigit():
+            line, call = rest, name.decode()
+            if not failed and int(memory) > self._memory_limit:
                 self._too_large()
                 return
-        elif match := _HEAD.fullmatch(head):
-            line = rest
-            failed = bool(match[2])
-            call = match[3].decode()
-        if call not in self._calls:
-            call = next(iter(self._calls), None)
-        if call is None:
-            self.spoiled = True  # nobody has asked
+        else:
+            call = ""
+        call = call or next(iter(self._calls), "")
+        under_way = self._calls.pop(call, None)
+        if under_way is None:
+            self.spoiled = True  # nobody asks, or not any more
             return
         text = line.decode("utf-8", "replace")
-        under_way = self._calls.pop(call)
         under_way.timer.cancel()
         under_way.told(
             Answer(text if self.runtime.proxy.newline else text.removesuffix("\n"), failed)
@@ -308,6 +314,7 @@ class Container:
                 break
         self.kill()
         self._settle(self._ending())
+        self._gone(self)
 
     def _ending(self) -> Ending:
         return Ending.OUT_OF_MEMORY if self._out_of_memory else Ending.ENDED

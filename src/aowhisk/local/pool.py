@@ -73,6 +73,7 @@ class Pool:
 
     async def close(self) -> None:
         """End every process."""
+        self._tasks = None
         holding = (c for kin in self._idle.values() for c in kin)
         everyone = {*self._busy, *self._leaving, *self._stems, *holding}
         for container in everyone:
@@ -197,7 +198,19 @@ class Pool:
 
     def _new(self, runtime: Runtime) -> Container:
         self._number += 1
-        return Container(self._number, runtime, self._launch)
+        return Container(self._number, runtime, self._launch, gone=self._gone)
+
+    def _gone(self, container: Container) -> None:
+        """Its process has ended by itself; where an activation is running, that tells."""
+        if self._tasks is None:
+            return
+        if container in self._stems:
+            self._stems.remove(container)
+            self._bury_soon(container)
+        elif not container.running and container in self._idle.get(container.key, ()):
+            self._idle[container.key].remove(container)
+            self._retire(container)
+            self._grant()
 
     def _prewarm(self) -> None:
         """One more stem cell, where one is missing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,14 +11,17 @@ from contextlib import suppress
 __all__ = ["end_all", "usage"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_PSS = re.compile(rb"^Pss:\s+(\d+) kB", re.MULTILINE)
 _ROUNDS = 50
 
 
-def usage(pid: int, *, most: int) -> tuple[int, int]:
+def usage(pid: int, *, most: int, memory_limit: int) -> tuple[int, int]:
     """Bytes of resident memory of a process and what it started, and how many processes that is;
-    not counted far beyond `most`."""
-    memory, processes, pids = 0, 0, [pid]
-    while pids and processes <= most:
+    not counted far beyond `most`. What forks share counts once, where the sum of all is over the
+    limit."""
+    memory, pids = 0, [pid]
+    processes: list[int] = []
+    while pids and len(processes) <= most:
         one = pids.pop()
         try:
             with open(f"/proc/{one}/statm", "rb") as file:
@@ -27,8 +31,20 @@ def usage(pid: int, *, most: int) -> tuple[int, int]:
                     pids += map(int, file.read().split())
         except (OSError, IndexError):
             continue
-        processes += 1
-    return memory, processes
+        processes.append(one)
+    if memory > memory_limit and 1 < len(processes) <= most:
+        memory = sum(map(_proportional, processes))
+    return memory, len(processes)
+
+
+def _proportional(pid: int) -> int:
+    """A process's part of the memory that it has with others, and all that it has alone."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            found = _PSS.search(file.read())
+    except OSError:
+        return 0
+    return int(found[1]) * 1024 if found else 0
 
 
 def end_all(mark: str) -> None:

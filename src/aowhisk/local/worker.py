@@ -4,7 +4,8 @@ Started by file path with a Python that need not know aowhisk: standard library 
 3.10. It does what OpenWhisk's action proxy and its `launcher.py` do. Requests are lines on the file
 descriptor argv[1], answers lines on argv[2], which becomes 3 as it is there, so that an action may
 print as it likes: {"init": {...}} is answered with {"ok": true} or {"error": text}, a run with the
-JSON of its result; before either stand the peak memory in bytes and a blank. argv[3] is a pipe on
+JSON of its result; before either stand the peak memory in bytes, "#" and the activation's id, and
+a blank. argv[3] is a pipe on
 which nothing is ever written: when the server dies, however it dies, the kernel sends SIGIO to this
 whole process group and ends it.
 """
@@ -168,15 +169,17 @@ def main() -> None:
         for line in lines:
             request = json.loads(line)
             if "init" in request:
+                call = ""
                 os.environ.update(request["init"]["env"])
                 function, problem = load(request["init"])
                 answer = json.dumps({"error": problem} if problem else {"ok": True}).encode()
             else:
+                call = request["activation_id"]
                 assert function is not None
                 answer = run(function, request)
             stdout.flush()
             stderr.flush()
-            write(b"%d %s\n" % (peak(before), answer))
+            write(b"%d#%s %s\n" % (peak(before), call.encode(), answer))
 
 
 def write(data: bytes) -> None:
