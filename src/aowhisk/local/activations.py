@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aowhisk.local.http import Refusal, Reply, Request
 from aowhisk.local.invocation import User
-from aowhisk.local.listing import Page
+from aowhisk.local.listing import Page, whole
 from aowhisk.local.names import check_activation_id, check_name
 from aowhisk.local.records import Record, Records
 
@@ -68,8 +68,8 @@ def _time(request: Request, name: str) -> int | None:
     value = request.query.get(name)
     if value is None:
         return None
-    try:
-        return int(value)
-    except ValueError:
+    number = whole(value, bits=64)
+    if number is None:
         text = f"Parameter is not a valid value for epoch seconds: {value}"  # sic: milliseconds
-        raise Refusal.query(name, text) from None
+        raise Refusal.query(name, text)
+    return number

@@ -24,10 +24,10 @@ class Entitlement:
         """Refuse (403, or 404 and 409 where the caller owns what is asked for) a request of
         namespace `caller` for `names` in a collection of `namespace`."""
         own = namespace == caller
-        if collection == "packages" and method == "GET":
+        if collection == "packages" and method == "GET" and len(names) < 2:
             if any(names):
                 self._check_shown(caller, f"{namespace}/{names[0]}")
-        elif collection == "actions" and method in ("GET", "POST") and len(names) == 2:
+        elif collection == "actions" and len(names) == 2 and _reads_package(method, names[1]):
             self.check_package(caller, f"{namespace}/{names[0]}")
         elif not own:
             if not _is_route(method, collection, names):
@@ -85,6 +85,11 @@ class Entitlement:
 def not_yours(what: str) -> Refusal:
     """403: the caller has no right to `what`."""
     return Refusal(403, f"The supplied authentication is not authorized to access '{what}'.")
+
+
+def _reads_package(method: str, name: str) -> bool:
+    """Whether this is a route inside a package that a reader of it may take."""
+    return method == "GET" or (method == "POST" and name != "")
 
 
 def _is_route(method: str, collection: str, names: list[str]) -> bool:

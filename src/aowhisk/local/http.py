@@ -152,6 +152,11 @@ class Request:
             self._query = dict(reversed(parse_qsl(raw, keep_blank_values=True))) if raw else {}
         return self._query
 
+    def header(self, name: str) -> str | None:
+        """The value of a header, None where there is none; `name` in lower case."""
+        value = self.headers.get(name.encode())
+        return None if value is None else value.decode("latin-1")
+
     def flag(self, name: str, default: bool = False) -> bool:
         """A boolean of the query, read as pekko-http does."""
         value = self.query.get(name, "").lower()

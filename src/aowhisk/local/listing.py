@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -10,10 +11,11 @@ from typing import TypeVar
 from aowhisk.local.http import Refusal, Reply, Request
 from aowhisk.models import JSON
 
-__all__ = ["Page"]
+__all__ = ["Page", "whole"]
 
 T = TypeVar("T")
 LARGEST = 200
+_WHOLE = re.compile(r"[+-]?[0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,15 @@ def _number(request: Request, name: str, default: int, collection: str) -> int:
     value = request.query.get(name)
     if value is None:
         return default
-    try:
-        return int(value)
-    except ValueError:
-        raise Refusal.query(
-            name, f"The value '{value}' is not an integer for {collection}."
-        ) from None
+    number = whole(value, bits=32)
+    if number is None:
+        raise Refusal.query(name, f"The value '{value}' is not an integer for {collection}.")
+    return number
+
+
+def whole(text: str, *, bits: int) -> int | None:
+    """The number that `text` is for the controller, None where it is none of so many bits."""
+    if not _WHOLE.fullmatch(text):
+        return None
+    number = int(text)
+    return number if -(1 << (bits - 1)) <= number < 1 << (bits - 1) else None

@@ -7,6 +7,7 @@ import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeAlias
 
+from aowhisk.local.description import tell
 from aowhisk.local.entitlement import Entitlement, not_yours
 from aowhisk.local.fault_file import plan_of
 from aowhisk.local.faults import FaultPlan
@@ -90,8 +91,10 @@ class Routes:
                 return reply
         if request.method == "OPTIONS":
             return Reply("OK", plain=True)
-        if parts in ([], [""]) and request.method == "GET":
-            return Reply(_api())
+        if request.method == "TRACE":
+            raise _not_allowed("GET, DELETE, POST, PUT, HEAD, OPTIONS, PATCH")
+        if (reply := tell(request, parts)) is not None:
+            return reply
         user = self._user(request)
         if not parts or parts[0] != "namespaces":
             raise Refusal.no_route()
@@ -176,12 +179,7 @@ class Routes:
             if not request.accepts_text:
                 raise Refusal.unacceptable("text/plain")
             return Reply("pong", plain=True, cors=False)
-        raise Refusal(
-            405,
-            "HTTP method not allowed, supported methods: OPTIONS",
-            headers={"allow": "OPTIONS"},
-            cors=False,
-        )
+        raise _not_allowed("OPTIONS")
 
     def _root(self) -> dict[str, object]:
         return {
@@ -196,22 +194,16 @@ class Routes:
         }
 
 
-def _api() -> dict[str, object]:
-    return {
-        "description": "OpenWhisk API",
-        "api_version": "1.0.0",
-        "api_version_path": "v1",
-        "build": "aowhisk",
-        "buildno": "local",
-        "swagger_paths": {"ui": "/docs", "api-docs": "/api-docs"},
-    }
-
-
 def _charge(user: User, collection: str, names: list[str]) -> None:
     if collection == "actions":
         user.throttle.charge()
     elif collection == "triggers" and len(names) == 1:
         user.throttle.charge_fire()
+
+
+def _not_allowed(methods: str) -> Refusal:
+    text = f"HTTP method not allowed, supported methods: {methods}"
+    return Refusal(405, text, headers={"allow": methods}, cors=False)
 
 
 async def _lifespan(receive: ASGIReceive, send: ASGISend) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aowhisk.local.http import Content
-from aowhisk.local.web.media import Form, MediaType
+from aowhisk.local.media import Form, MediaType
 from aowhisk.models import JSON
 
 __all__ = ["EXTENSIONS", "Answer", "Unfit", "to_answer"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, quote_plus, unquote_plus
 
 from aowhisk.local.http import Refusal, Request, parse_json
-from aowhisk.local.web.media import Form, MediaType
+from aowhisk.local.media import Form, MediaType
 from aowhisk.models import JSON
 
 __all__ = ["RESERVED", "Body", "Context"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aowhisk.local.web.media import Form, MediaType, accepts
+from aowhisk.local.media import Form, MediaType, accepts
 
 
 def parsed(text: str) -> MediaType:
