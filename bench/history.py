@@ -1,9 +1,11 @@
-"""How long each question to a SQLite journal takes, on a journal of many events.
+"""How long each question to a journal takes, on a journal of many events.
 
-The file is filled through the journal's own schema, in large transactions: runs of maps of 100
-calls, one run of 2,000 calls, 1 % failures, an object read and one written by each call. The
-questions go through `History`, as a user's do; the median and the worst of 20 are shown, each asked
-of something else, after one to warm up. All but the worst of each must keep within the bound.
+In SQLite, or with --mongodb on the server of MONGO_URI, else on mongo-java-server where that is
+installed (tests/servers). It is filled with runs of maps of 100 calls, one run of 2,000 calls, 1 %
+failures, an object read and one written by each call: a file through the schema, in large
+transactions, a database through the journal. The questions go through `History`, as a user's do;
+the median and the worst of 20 are shown, each asked of something else, after one to warm up. In
+SQLite all but the worst of each must keep within the bound.
 """
 
 from __future__ import annotations
@@ -11,17 +13,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import sqlite3
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aowhisk.errors import MissingObject, PlatformError, TimedOut
+from aowhisk.events import open_journal
 from aowhisk.events.codec import to_json
 from aowhisk.events.model import Ended, Event, Intended, RunEnded, RunStarted, RunState
 from aowhisk.events.schema import prepare
@@ -156,10 +162,47 @@ def questions(runs: int) -> dict[str, Question]:
     }
 
 
-async def measure(path: Path, runs: int) -> dict[str, list[float]]:
+async def fill_mongo(url: str, count: int) -> int:
+    """The same in MongoDB."""
+    journal = open_journal(url)
+    await journal.open()
+    done, n = 0, 0
+    while done < count:
+        for event in run_events(n, LARGE if n == 1 else CALLS):
+            journal.put(event)
+            done += 1
+        await journal.commit()
+        n += 1
+    await journal.close()
+    return n
+
+
+@contextmanager
+def mongo_database() -> Iterator[str]:
+    """The URL of a database that is gone afterwards."""
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "aowhisk"))
+    from mongo_server import INSTALL, MongoServer, with_database
+    from pymongo import MongoClient
+
+    name, given = f"aowhisk_bench_{uuid.uuid4().hex[:8]}", os.environ.get("MONGO_URI")
+    with tempfile.TemporaryDirectory() as folder:
+        server = MongoServer("fake", Path(folder))
+        if not given:
+            if not MongoServer.is_installed("fake"):
+                sys.exit(f"no MONGO_URI, and mongo-java-server is not installed; {INSTALL}")
+            server.start()
+        try:
+            yield with_database(given or server.url, name)
+            with MongoClient[dict[str, object]](given or server.url) as client:
+                client.drop_database(name)
+        finally:
+            server.kill()
+
+
+async def measure(url: str, runs: int) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     began = time.perf_counter()
-    async with History.open(f"sqlite://{path}") as history:
+    async with History.open(url) as history:
         found["opening"] = [time.perf_counter() - began]
         for name, ask in questions(runs).items():
             await ask(history, 20)
@@ -171,24 +214,45 @@ async def measure(path: Path, runs: int) -> dict[str, list[float]]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--events", type=int, default=1_000_000)
-    options = parser.parse_args()
+def in_sqlite(count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal.db"
         began = time.perf_counter()
-        runs = fill(path, options.events)
+        runs = fill(path, count)
         took, size = time.perf_counter() - began, path.stat().st_size
-        print(f"{options.events} events, {runs} runs, {size / 1e6:.0f} MB, made in {took:.0f} s")
-        found = asyncio.run(measure(path, runs))
-    print(f"{'question':34} {'median':>8} {'worst':>8}")
-    for name, times in found.items():
-        print(f"{name:34} {statistics.median(times) * 1e3:5.1f} ms {max(times) * 1e3:5.1f} ms")
+        print(f"{count} events, {runs} runs, {size / 1e6:.0f} MB, made in {took:.0f} s")
+        found = asyncio.run(measure(f"sqlite://{path}", runs))
+    show(found)
     slow = [name for name, times in found.items() if sorted(times)[:19][-1] > BOUND]
     if slow:
         print(f"slower than {BOUND * 1000:.0f} ms: {', '.join(slow)}")
         sys.exit(1)
+
+
+def in_mongodb(count: int) -> None:
+    with mongo_database() as url:
+        began = time.perf_counter()
+        runs = asyncio.run(fill_mongo(url, count))
+        took = time.perf_counter() - began
+        print(f"{count} events, {runs} runs in MongoDB, written in {took:.0f} s")
+        show(asyncio.run(measure(url, runs)))
+
+
+def show(found: Mapping[str, list[float]]) -> None:
+    print(f"{'question':34} {'median':>8} {'worst':>8}")
+    for name, times in found.items():
+        print(f"{name:34} {statistics.median(times) * 1e3:5.1f} ms {max(times) * 1e3:5.1f} ms")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--events", type=int, help="1,000,000, in MongoDB 50,000")
+    parser.add_argument("--mongodb", action="store_true", help="in MongoDB, not in SQLite")
+    options = parser.parse_args()
+    if options.mongodb:
+        in_mongodb(options.events or 50_000)
+    else:
+        in_sqlite(options.events or 1_000_000)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from aowhisk.errors import ConfigError, JournalError
 from aowhisk.events import open_journal
 from aowhisk.events.model import Event, RunEnded, RunInterrupted, RunStarted, RunState
 from aowhisk.events.mongo import MongoJournal
-from aowhisk.events.mongo_database import Database
+from aowhisk.events.mongo_database import Database, Index
+from aowhisk.events.mongo_schema import INDEXES
 from aowhisk.history import CallState, History
 
 T = 1_700_000_000.0
@@ -120,6 +121,68 @@ async def test_asking_changes_nothing(
     async with History.open(mongo_url) as history:
         assert len(await history.runs()) == 3
         assert len(await history.failures()) == 3
+
+
+class Asked:
+    """The queries that reach the database."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.queries: list[tuple[str, Any, list[tuple[str, int]], int]] = []
+        find, aggregate = Database.find, Database.aggregate
+
+        async def found(
+            database: Database, collection: str, query: Any, *fields: Any, **options: Any
+        ) -> Any:
+            sort = list(options.get("sort", ()))
+            self.queries.append((collection, query, sort, options.get("limit", 0)))
+            return await find(database, collection, query, *fields, **options)
+
+        async def made(database: Database, collection: str, pipeline: Any) -> Any:
+            self.queries.append((collection, pipeline[0]["$match"], [], 0))
+            return await aggregate(database, collection, pipeline)
+
+        patch.setattr(Database, "find", found)
+        patch.setattr(Database, "aggregate", made)
+
+
+def serves(index: Index, query: Any, sort: list[tuple[str, int]], limit: int) -> bool:
+    """Whether an index finds what a query asks for, and, where only the first are wanted, in the
+    order in which they are."""
+    if index.only is not None and index.only not in query:
+        return False
+    keys = [(key.removeprefix("-"), -1 if key[0] == "-" else 1) for key in index.keys]
+    same = [key for key, value in query.items() if not isinstance(value, dict) or "$in" in value]
+    fixed = next((n for n, (key, _) in enumerate(keys) if key not in same), len(keys))
+    rest = keys[fixed:]
+    turned = [(key, -way) for key, way in rest]
+    is_sorted = sort in (rest[: len(sort)], turned[: len(sort)])
+    return (fixed > 0 or rest[0][0] in query) and (is_sorted or not limit)
+
+
+async def test_every_question_goes_over_an_index(
+    mongo_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(mongo_url, EVENTS)
+    async with History.open(mongo_url) as history:
+        asked = Asked(monkeypatch)
+        for name in (None, "n"):
+            for state in (None, RunState.FAILED):
+                for since in (None, time(1)):
+                    await history.runs(name=name, state=state, since=since)
+        assert len(asked.queries) <= 2 * 8  # those that are open cost one more
+        asked.queries.clear()
+        await history.calls("r1")
+        await history.events("r1")
+        await history.who_wrote("b/x")
+        await history.who_read("b/x")
+        assert len(asked.queries) == 4
+        await history.failures(since=time(1), until=time(100))
+        await history.activations("act", near=40)
+        assert len(asked.queries) == 4 + (1 + 3) + 2
+        for state in (None, RunState.FAILED, RunState.RUNNING):
+            await history.runs(state=state)
+    for collection, *asked_for in asked.queries:
+        assert any(serves(index, *asked_for) for index in INDEXES[collection]), asked_for
 
 
 @pytest.mark.parametrize("library", [AsyncIOMotorClient, AsyncMongoClient])
