@@ -15,7 +15,7 @@ from mongo_server import Line
 
 from aowhisk import Client, Dag, Orchestrator, Patience, item
 from aowhisk.events import Event, RunState, open_journal
-from aowhisk.events.model import Ended, Intended, RunEnded, RunStarted
+from aowhisk.events.model import Ended, Intended, JournalAway, JournalBack, RunEnded, RunStarted
 from aowhisk.local import GUEST
 
 Cutter: TypeAlias = Callable[[], Awaitable[None]]
@@ -37,9 +37,12 @@ class Seen:
 
     def __init__(self) -> None:
         self.ended = 0
+        self.notices: list[str] = []
 
     def receive(self, event: Event) -> None:
         self.ended += isinstance(event, Ended)
+        if isinstance(event, JournalAway | JournalBack):
+            self.notices.append(event.kind)
 
 
 def tallies(cluster: Cluster, count: int, seconds: float = 0) -> Dag:
@@ -114,6 +117,7 @@ async def test_a_run_waits_for_its_journal_and_goes_on(
     assert run.state is RunState.SUCCEEDED
     assert len(cluster.sent()) == count
     check_complete(await read(mongo_url, "r"), count)
+    assert seen.notices == ["journal_away", "journal_back"]
 
 
 async def test_the_end_of_a_run_waits_for_its_journal_longer_than_the_last_words_may_take(

@@ -16,6 +16,8 @@ from aowhisk.events.model import (
     Event,
     Expanded,
     Intended,
+    JournalAway,
+    JournalBack,
     ObjectsMissing,
     Recovered,
     RecoveryPlanned,
@@ -259,6 +261,25 @@ def test_out_of_the_ordinary_events_get_a_line_of_their_own() -> None:
     assert "run run1 succeeded: 4/4 calls in 4.5 s" in text
     assert "waiting 2.0 s: too many" in text
     assert "trying again in 0.5 s: [no] luck" in text
+
+
+def test_that_the_journal_is_away_is_said_once_and_in_the_line_until_it_is_back() -> None:
+    plain, out = console(terminal=False)
+    with Progress(plain, interval=1e9) as progress:
+        for run in (RUN, "run2"):
+            progress.receive(started(run))
+        for run in (RUN, "run2"):
+            progress.receive(JournalAway(run=run, error="disk full", waiting=3))
+        progress.receive(ended("split"))
+        assert "journal away, 4 events wait" in str(progress.line())
+        for run in (RUN, "run2"):
+            progress.receive(JournalBack(run=run, waiting=4))
+        assert "journal" not in str(progress.line())
+    lines = [line for line in out.getvalue().splitlines() if "the journal is" in line]
+    assert lines == [
+        "the journal is away, nothing new is invoked until it is back: disk full",
+        "the journal is back; 4 events waited for it",
+    ]
 
 
 def test_the_line_says_how_far_the_run_is() -> None:

@@ -21,7 +21,7 @@ KINDS: dict[str, type[Event]] = {
     kind.kind: kind
     for kind in vars(model).values()
     if isinstance(kind, type) and issubclass(kind, Event) and "kind" in vars(kind)
-    if kind is not Event
+    if kind is not Event and kind.is_kept
 }
 _COMMON = frozenset({"run", "at"})
 _KEPT = ("waitTime", "initTime", "timeout", "limits", "path")  # of an activation's annotations

@@ -18,6 +18,7 @@ __all__ = ["LogSink"]
 
 _QUIET = {"intended", "accepted", "expanded"}  # in a file only: two lines a call are enough to read
 _LOUD = {"objects_missing", "recovery_planned", "diverged", "throttled", "run_interrupted"}
+_LOUD |= {"journal_away", "journal_back"}
 _CLIP = 500
 
 

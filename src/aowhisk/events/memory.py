@@ -15,7 +15,7 @@ from aowhisk.events.model import (
     Taken,
     state_of,
 )
-from aowhisk.events.sink import Lease, RunInfo, Written, new_owner
+from aowhisk.events.sink import Lease, RunInfo, Told, Written, new_owner
 
 __all__ = ["MemoryJournal"]
 
@@ -93,3 +93,6 @@ class MemoryJournal:
     async def release(self, run: str) -> None:
         """Forget it."""
         self._leases.pop(run, None)
+
+    def watch(self, told: Told) -> None:
+        """Memory is never away."""

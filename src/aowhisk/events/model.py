@@ -22,6 +22,8 @@ __all__ = [
     "Event",
     "Expanded",
     "Intended",
+    "JournalAway",
+    "JournalBack",
     "ObjectsMissing",
     "Recovered",
     "RecoveryPlanned",
@@ -69,6 +71,8 @@ class Event:
     """A fact about the run `run`; `at` is the wall clock in epoch seconds."""
 
     kind: ClassVar[str] = "event"
+    is_kept: ClassVar[bool] = True
+    """Whether it belongs into the journal, too; else it is for sinks alone."""
     run: str
     at: float = field(default_factory=now)
 
@@ -272,6 +276,26 @@ class Requests(Event):
     lists: int = 0
     heads: int = 0
     throttled: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalAway(Event):
+    """The journal cannot be written because of `error`: nothing new of the run is invoked until it
+    is back. `waiting` events wait for it, of all runs of the process."""
+
+    kind: ClassVar[str] = "journal_away"
+    is_kept: ClassVar[bool] = False
+    error: str
+    waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalBack(Event):
+    """The journal can be written again; `waiting` events of the process had to wait for it."""
+
+    kind: ClassVar[str] = "journal_back"
+    is_kept: ClassVar[bool] = False
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

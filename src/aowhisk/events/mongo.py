@@ -30,7 +30,7 @@ from aowhisk.events.mongo_documents import shortened, whole
 from aowhisk.events.mongo_events import Events
 from aowhisk.events.mongo_runs import Change, Runs, change_of
 from aowhisk.events.mongo_schema import prepare
-from aowhisk.events.sink import Lease, RunInfo, Written
+from aowhisk.events.sink import Lease, RunInfo, Told, Written
 from aowhisk.events.spool import Spool
 from aowhisk.events.writer import Away, Hold, Writer
 
@@ -164,6 +164,10 @@ class MongoJournal:
     async def release(self, run: str) -> None:
         """We are no longer at work on the run."""
         await self.dismiss(run, self.owner)
+
+    def watch(self, told: Told) -> None:
+        """Call `told` when the database is away and when it is back."""
+        self._writer.watch(told)
 
     async def dismiss(self, run: str, owner: str) -> None:
         """`owner` is no longer at work on the run."""

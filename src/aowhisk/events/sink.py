@@ -6,14 +6,24 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from aowhisk.events.model import Ended, Event, Intended, RunState
 
-__all__ = ["Journal", "Lease", "Recorder", "RunInfo", "Sink", "Written", "is_gone", "new_owner"]
+__all__ = [
+    "Journal",
+    "Lease",
+    "Recorder",
+    "RunInfo",
+    "Sink",
+    "Told",
+    "Written",
+    "is_gone",
+    "new_owner",
+]
 
 _log = logging.getLogger("aowhisk")
 
@@ -46,6 +56,10 @@ def _machine() -> str:
     except OSError:
         return socket.gethostname()
     return f"{socket.gethostname()}/{boot}/{space.strip('pid:[]')}"
+
+
+Told: TypeAlias = Callable[[str | None, int], None]
+"""Takes why a journal is away, None that it is back; and how many events wait for it."""
 
 
 class Sink(Protocol):
@@ -131,6 +145,10 @@ class Journal(Protocol):
     async def release(self, run: str) -> None:
         """We are no longer at work on the run."""
 
+    def watch(self, told: Told) -> None:
+        """Call `told` when the database is away, with the reason, and when it is back, with None;
+        and with the number of events that wait for it."""
+
 
 class Recorder:
     """Gives each event to the journal and to every sink."""
@@ -166,8 +184,9 @@ class Recorder:
     def record(self, *events: Event) -> None:
         """Journal events in order, durable with the next commit, and show them to the sinks."""
         for event in events:
-            self.journal.put(event)
-            self._counts[event.run] = self._counts.get(event.run, 0) + 1
+            if event.is_kept:
+                self.journal.put(event)
+                self._counts[event.run] = self._counts.get(event.run, 0) + 1
             follower = self._followers.get(event.run)
             if follower is not None:
                 follower.receive(event)

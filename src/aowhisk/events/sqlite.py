@@ -23,7 +23,7 @@ from aowhisk.events.damage import reason
 from aowhisk.events.intake import Declared, take_in
 from aowhisk.events.model import Event, RunState
 from aowhisk.events.schema import prepare
-from aowhisk.events.sink import Lease, RunInfo, Written
+from aowhisk.events.sink import Lease, RunInfo, Told, Written
 from aowhisk.events.spool import Spool
 from aowhisk.events.sqlite_rows import Row, events_of, row_of, written_of
 from aowhisk.events.writer import Away, Writer
@@ -160,6 +160,10 @@ class SqliteJournal:
     async def release(self, run: str) -> None:
         """We are no longer at work on the run."""
         await self.dismiss(run, self.owner)
+
+    def watch(self, told: Told) -> None:
+        """Call `told` when the database is away and when it is back."""
+        self._writer.watch(told)
 
     async def dismiss(self, run: str, owner: str) -> None:
         """`owner` is no longer at work on the run."""

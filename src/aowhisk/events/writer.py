@@ -19,7 +19,7 @@ import anyio.to_thread
 
 from aowhisk.errors import Fenced, JournalError
 from aowhisk.events.model import Ended, Event, Intended, RunEnded, Taken
-from aowhisk.events.sink import new_owner
+from aowhisk.events.sink import Told, new_owner
 from aowhisk.events.spool import Spool, Spooled
 
 __all__ = ["Away", "Hold", "Row", "Writer"]
@@ -96,6 +96,11 @@ class Writer(Generic[R]):
         self._task: asyncio.Task[None] | None = None
         self._failure: JournalError | None = None
         self._is_away = False
+        self._watchers: list[Told] = []
+
+    def watch(self, told: Told) -> None:
+        """Call `told` when the database is away and when it is back."""
+        self._watchers.append(told)
 
     def put(self, event: Event) -> None:
         """Queue an event, unless its run is another owner's by now."""
@@ -179,6 +184,7 @@ class Writer(Generic[R]):
                         error,
                         self.waiting,
                     )
+                    self._tell(str(error))
                 await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
                 tries += 1
             else:
@@ -189,6 +195,7 @@ class Writer(Generic[R]):
                         self._name,
                         self.waiting,
                     )
+                    self._tell(None)
                 return result
 
     async def finish(self, seconds: float, spool: Spool) -> None:
@@ -228,6 +235,10 @@ class Writer(Generic[R]):
             for hold, mine in rows.items()
             if not isinstance(mine[0].event, Taken)
         ]
+
+    def _tell(self, why: str | None) -> None:
+        for told in self._watchers:
+            told(why, self.waiting)
 
     def _declarations(self, event: Event) -> tuple[str, ...]:
         if isinstance(event, Intended) and event.writes:

@@ -105,7 +105,7 @@ class _Follower:
 
     def receive(self, event: Event) -> None:
         """Keep an event of this run."""
-        if event.run == self._execution.id:
+        if event.run == self._execution.id and event.is_kept:
             self._new.append(event)
             self._wake.set()
 

@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 from aowhisk.dag import Dag
 from aowhisk.errors import AowhiskError, Conflict, Fenced, GraphError, UnknownRun
 from aowhisk.events import RunState
-from aowhisk.events.model import RunStarted
+from aowhisk.events.model import JournalAway, JournalBack, RunStarted
 from aowhisk.orchestrator.active import (
     Active,
     Once,
@@ -56,6 +56,7 @@ class Runs:
         self._runs.clear()
         self._group = group
         self._owners = Owners(self._ground.recorder, lease=self._lease)
+        self._ground.recorder.journal.watch(self._tell_journal)
         group.start_soon(self._owners.beat, self._ours)
 
     async def close(self) -> None:
@@ -310,6 +311,12 @@ class Runs:
             self._owners.lose(execution.id)
         else:
             await self._owners.release(execution.id)
+
+    def _tell_journal(self, why: str | None, waiting: int) -> None:
+        """Let the sinks know for each run that the journal is away, or back."""
+        for run in self._ours():
+            away = None if why is None else JournalAway(run=run, error=why, waiting=waiting)
+            self._ground.recorder.record(away or JournalBack(run=run, waiting=waiting))
 
     def _ours(self) -> Collection[str]:
         return [

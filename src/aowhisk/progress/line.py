@@ -16,6 +16,8 @@ from aowhisk.events.model import (
     Diverged,
     Ended,
     Event,
+    JournalAway,
+    JournalBack,
     ObjectsMissing,
     RecoveryPlanned,
     Retrying,
@@ -50,6 +52,7 @@ class Progress:
         self._tallies: dict[str, Tally] = {}
         self._printed = 0.0
         self._live: Live | None = None
+        self._waiting: int | None = None  # events, while the journal is away
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -83,6 +86,10 @@ class Progress:
             tally = self._tallies[event.run] = Tally(event.run)
         tally.add(event)
         remark = _remark(event, tally)
+        if isinstance(event, JournalAway | JournalBack):
+            remark = self._of_journal(event)
+        elif self._waiting is not None:
+            self._waiting += 1
         if remark is not None:
             self._printed = self._clock()
             self._console.print(escape(remark), highlight=False, soft_wrap=True)
@@ -96,7 +103,22 @@ class Progress:
             return Text("")
         now = self._clock()
         text = _standing(going[0], now) if len(going) == 1 else _sum(going)
+        if self._waiting is not None:
+            text += f"  journal away, {self._waiting} events wait"
         return Text(text, no_wrap=True, overflow="ellipsis")
+
+    def _of_journal(self, event: JournalAway | JournalBack) -> str | None:
+        """Once, however many runs are told so."""
+        was_away = self._waiting is not None
+        if isinstance(event, JournalBack):
+            self._waiting = None
+            return (
+                f"the journal is back; {event.waiting} events waited for it" if was_away else None
+            )
+        self._waiting = event.waiting
+        if was_away:
+            return None
+        return f"the journal is away, nothing new is invoked until it is back: {event.error}"
 
     def _now_and_then(self) -> None:
         now = self._clock()
