@@ -82,7 +82,8 @@ class Activation:
     """OpenWhisk's record of one attempt.
 
     `duration`, `wait_time` and `init_time` are seconds; `init_time` is there only after a cold
-    start. `status` is None for trigger activations; `result` is None in list summaries.
+    start. `status` is None for trigger activations; `result` is None in list summaries. `cause` is
+    the id of the sequence or composition that it is a part of.
     `annotations` maps names to values.
     """
 
@@ -108,6 +109,12 @@ class Activation:
     def path(self) -> str:
         """`namespace/[package/]action`, "" where the record does not say."""
         return str(self.annotations.get("path", ""))
+
+    @property
+    def is_composed(self) -> bool:
+        """Whether it is the record of a sequence or a composition: its `logs` are then the ids of
+        its parts."""
+        return self.annotations.get("kind") == "sequence"
 
     @property
     def wait_time(self) -> float | None:

@@ -170,7 +170,8 @@ class Poller:
     async def find(
         self, action: str, *, since: datetime, match: Callable[[Activation], bool]
     ) -> Activation | None:
-        """The newest stored activation of `action`, started at `since` or later, that matches.
+        """The newest stored activation of `action`, started at `since` or later, that matches and
+        that no sequence or composition began.
 
         None means: not there now. That is also the answer while a fault that may pass keeps it
         from looking; one that will not is raised.
@@ -178,6 +179,8 @@ class Poller:
         whole = self._size is None or self._size <= SMALL
         try:
             async for row in self._activations.list(name=action, since=since, docs=whole):
+                if row.cause is not None:  # a conductor's own steps bear the composition's name
+                    continue
                 activation = row if whole else await self._activations.get(row.id)
                 if match(activation):
                     return activation

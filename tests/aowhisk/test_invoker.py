@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import anyio
+import pytest
 from client_server import (
     AUTH,
     HANG_UP,
@@ -44,6 +45,7 @@ ATTEMPT = Attempt(
 )
 QUICK = Patience(blocking_wait=0.2, allowance=0.5, refusal=0.5)
 ACTION = {"name": "hello", "exec": {"kind": "python:3.11"}, "limits": {"timeout": 100}}
+MISSING = refused(404, "The requested resource does not exist.")
 Reply = Callable[[Request], Answer]
 
 
@@ -59,15 +61,17 @@ class World:
     def __init__(self, *posts: Answer) -> None:
         self.posts = list(posts)
         self.bodies: list[Any] = []
-        self.record: Answer = refused(404, "The requested resource does not exist.")
+        self.record: Answer = MISSING
         self.listed: list[Any] = []
+        self.actions: dict[str, Any] = {"hello": ACTION}
 
     async def __call__(self, request: Request) -> Answer:
         if request.method == "POST":
             self.bodies.append(request.json)
             return self.posts.pop(0) if len(self.posts) > 1 else self.posts[0]
         if "/actions/" in request.path:
-            return Answer(200, ACTION)
+            name = request.path.rpartition("/")[2]
+            return Answer(200, self.actions[name]) if name in self.actions else MISSING
         if request.path.endswith("/activations"):
             return Answer(200, self.listed)
         return self.record
@@ -299,3 +303,39 @@ async def test_an_action_is_asked_about_once_however_many_calls_begin_at_once() 
             for _ in range(10):
                 group.start_soon(invoker.attempt, ATTEMPT)
         assert len([r for r in server.requests if r.method == "GET"]) == 1
+
+
+SEQUENCE = {
+    "name": "hello",
+    "exec": {"kind": "sequence", "components": ["/guest/a", "/guest/a", "/guest/p/b", "/guest/no"]},
+    "limits": {"timeout": 100},
+}
+CONDUCTOR = ACTION | {"annotations": [{"key": "conductor", "value": True}]}
+
+
+@pytest.mark.parametrize("action", [SEQUENCE, CONDUCTOR], ids=["sequence", "conductor"])
+async def test_a_receipt_of_what_runs_other_actions_may_be_that_of_a_part_and_ends_nothing(
+    action: dict[str, Any],
+) -> None:
+    world = World(activated(202, {"activationId": ID}))
+    world.actions = {"hello": action, "a": ACTION, "b": ACTION, "no": ACTION}
+    async with open_store("memory://parts") as store:
+        body = {"context": {}, "result": {"y": 3}, "io": {"v": 1, "attempt": "t1"}}
+        await store.put("aowhisk/receipts/r/c/t1.json", json.dumps(body))
+        async with opened(world, store=store) as (invoker, _, _):
+            assert isinstance((await invoker.attempt(ATTEMPT)).error, errors.Lost)
+
+
+async def test_a_sequence_has_the_time_of_all_its_components() -> None:
+    world = World(activated(200, echo(y=2)))
+    world.actions = {
+        "hello": SEQUENCE,
+        "a": ACTION | {"limits": {"timeout": 300_000}},
+        "b": SEQUENCE | {"exec": {"kind": "sequence", "components": ["/guest/c", "/guest/p/b"]}},
+        "c": ACTION | {"limits": {"timeout": 1000}},
+    }
+    async with serve(world) as server, Client(server.url, AUTH) as client:
+        facts = await Catalog(client).facts("hello")
+    # a twice, c, and the default for what leads back to itself and for what is not there
+    assert facts.timeout == 2 * 300 + 1 + 60 + 60
+    assert facts.composed

@@ -61,12 +61,13 @@ class Platform:
     """An ASGI app with OpenWhisk's two ways to read activations.
 
     `ends` says when each record is there, `lag` how much later a list shows it, `hidden` is never
-    listed. `skew` is how far its clock is ahead of ours.
+    listed, `causes` are shown with what they caused. `skew` is how far its clock is ahead of ours.
     """
 
     ends: dict[str, float] = field(default_factory=dict)
     lag: float = 0.0
     hidden: set[str] = field(default_factory=set)
+    causes: dict[str, str] = field(default_factory=dict)
     size: int = 10
     skew: float = 0.0
     broken_until: float = 0.0
@@ -83,6 +84,8 @@ class Platform:
     def row(self, id_: str, *, whole: bool) -> dict[str, Any]:
         start = to_ms(DAWN + timedelta(seconds=self.skew)) + int(id_, 16)
         row: dict[str, Any] = {"activationId": id_, "name": "a", "start": start, "end": start + 1}
+        if id_ in self.causes:
+            row["cause"] = self.causes[id_]
         if whole:
             row["response"] = {"status": "success", "result": {"text": "." * self.size}}
         return row
@@ -391,6 +394,16 @@ async def test_find_fetches_large_records_one_by_one() -> None:
     assert found is not None
     assert "docs" not in platform.lists[0]
     assert platform.gets == [ids[0], ids[4], ids[3], ids[2]]
+
+
+async def test_find_leaves_out_what_a_sequence_or_a_composition_began() -> None:
+    platform = Platform()
+    ids = [platform.add(n, ends=0) for n in range(3)]
+    platform.causes = {ids[1]: ids[0], ids[2]: ids[0]}
+    async with Client(app=platform, auth=AUTH) as client:
+        found = await poller_of(client).find("a", since=DAWN, match=lambda _: True)
+    assert found is not None
+    assert found.id == ids[0]
 
 
 async def test_find_takes_a_passing_fault_for_not_now() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 from object_store import ObjectStore, action
@@ -53,3 +54,24 @@ async def fail(args: dict[str, Any], store: ObjectStore) -> dict[str, Any]:
 def plain(args: dict[str, Any]) -> dict[str, Any]:
     """An action that knows nothing of us."""
     return args
+
+
+@action
+async def first(args: dict[str, Any], store: ObjectStore) -> dict[str, Any]:
+    """Write `name`; for a sequence with `second`."""
+    await asyncio.sleep(args.get("seconds", 0))
+    key = store.key(f"data/{args['name']}")
+    await store.put(key, args["name"].encode())
+    return {"key": key, "crash": args.get("crash")}
+
+
+@action
+async def second(args: dict[str, Any], store: ObjectStore) -> dict[str, Any]:
+    """Read `key` and write beside it what it held, twice."""
+    if args.get("crash"):
+        print("about to crash", flush=True)
+        os._exit(1)
+    text = await store.get(args["key"])
+    twice = args["key"] + ".twice"
+    await store.put(twice, text + text)
+    return {"key": args["key"], "twice": twice}

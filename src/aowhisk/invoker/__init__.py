@@ -15,7 +15,6 @@ import anyio
 from aowhisk.client import Client
 from aowhisk.errors import (
     AowhiskError,
-    DeveloperError,
     Lost,
     OpenWhiskError,
     ServerFault,
@@ -28,6 +27,7 @@ from aowhisk.events import model as events
 from aowhisk.invoker.attempt import Attempt, AttemptEnd
 from aowhisk.invoker.catalog import ActionFacts, Catalog
 from aowhisk.invoker.gate import Gate, Pass
+from aowhisk.invoker.last_words import with_last_words
 from aowhisk.invoker.protocol import Protocol
 from aowhisk.models import JSON, Accepted, Activation, from_ms
 from aowhisk.poller import Poller
@@ -35,7 +35,6 @@ from object_store import StoreError
 
 __all__ = ["Attempt", "AttemptEnd", "Catalog", "Gate", "Invoker", "Patience", "Protocol", "intent"]
 
-_MISSING_LOG = "The action did not initialize or run as expected."  # http/ErrorResponse.scala
 _SKEW = 120.0  # seconds by which OpenWhisk's clock may be behind ours
 _CANDIDATES = 20  # activations to name where none is known to be the attempt's
 
@@ -140,7 +139,7 @@ class Invoker:
         if activation_id is not None:
             end = await self._wait(attempt, activation_id, deadline, facts)
         else:
-            end = await self._search(attempt, since, deadline)
+            end = await self._search(attempt, since, deadline, facts)
         return replace(end, sent=since)
 
     async def _send_and_wait(
@@ -156,23 +155,7 @@ class Invoker:
             end = await self._learn(attempt, reply, facts, sent, sent.clock + patience)
         except OpenWhiskError as error:
             end = AttemptEnd(error=error)
-        return replace(await self._with_logs(end), sent=sent.wall)
-
-    async def _with_logs(self, end: AttemptEnd) -> AttemptEnd:
-        """The end of an action that crashed or did not start, with its logs if they can be had:
-        only they say why."""
-        record, error = end.activation, end.error
-        if not isinstance(error, DeveloperError) or record is None or record.logs:
-            return end
-        try:
-            logs = tuple(await self._client.activations.logs(record.id))
-        except OpenWhiskError:
-            return end
-        error.activation = replace(record, logs=logs)
-        said = [line for line in map(_text, logs) if line and not line.startswith(_MISSING_LOG)]
-        if said:
-            error.args = (f"{error}; its log ends with: {said[-1]}",)
-        return replace(end, activation=error.activation)
+        return replace(await with_last_words(self._client, end), sent=sent.wall)
 
     async def _learn(
         self,
@@ -186,7 +169,7 @@ class Invoker:
         if isinstance(reply, Activation):
             return await self._protocol.incoming(attempt, reply)
         if reply is None:
-            return await self._search(attempt, sent.wall, deadline)
+            return await self._search(attempt, sent.wall, deadline, facts)
         self._recorder.record(
             events.Accepted(
                 run=attempt.run,
@@ -242,19 +225,21 @@ class Invoker:
             record = await self._poller.wait(activation_id, deadline=max(0.5, min(segment, left)))
             if record is not None:
                 return await self._protocol.incoming(attempt, record)
-            noted = await self._protocol.receipt(attempt)
+            noted = await self._receipt(attempt, facts)
             if noted is not None:
                 return replace(noted, activation=_stub(attempt, activation_id))
             if self._clock() >= deadline:
                 return AttemptEnd(error=self._given_up(attempt, [activation_id]))
             segment = min(segment * 2, facts.timeout + 10.0)
 
-    async def _search(self, attempt: Attempt, sent: float, deadline: float) -> AttemptEnd:
+    async def _search(
+        self, attempt: Attempt, sent: float, deadline: float, facts: ActionFacts
+    ) -> AttemptEnd:
         """Look for an attempt of which not even the activation id is known."""
         pause = 0.25
         since = from_ms((sent - _SKEW) * 1000)
         while True:
-            noted = await self._protocol.receipt(attempt)
+            noted = await self._receipt(attempt, facts)
             if noted is not None:
                 return noted
             record = await self._poller.find(
@@ -269,6 +254,11 @@ class Invoker:
             await self._sleep(min(pause, max(0.0, deadline - self._clock())))
             pause = min(pause * 1.5, 10.0)
         return AttemptEnd(error=self._given_up(attempt, await self._candidates(attempt, since)))
+
+    async def _receipt(self, attempt: Attempt, facts: ActionFacts) -> AttemptEnd | None:
+        """What the attempt left in the store. A receipt of a sequence or a composition says
+        nothing: it may be that of a part, with others still to come."""
+        return None if facts.composed else await self._protocol.receipt(attempt)
 
     async def _candidates(self, attempt: Attempt, since: object) -> list[str]:
         found: list[str] = []
@@ -308,13 +298,6 @@ class Invoker:
                 text=f"the namespace's limits hold back action {attempt.action!r}",
             )
         )
-
-
-def _text(line: str) -> str:
-    """A line of an activation's log without its time and stream."""
-    _, _, rest = line.partition(" ")
-    stream, colon, text = rest.partition(": ")
-    return (text if colon and stream.strip() in ("stdout", "stderr") else line).strip()
 
 
 def intent(attempt: Attempt) -> events.Intended:

@@ -18,10 +18,12 @@ _AT_ONCE = 20
 
 @dataclass(frozen=True, slots=True)
 class ActionFacts:
-    """An action's limits: `timeout` in seconds, `memory` in MB."""
+    """An action's limits: `timeout` in seconds, of a sequence the sum of its components';
+    `memory` in MB. A `composed` one runs other actions: it is a sequence or a conductor."""
 
     timeout: float = _DEFAULT_LIMIT
     memory: int = 256
+    composed: bool = False
 
 
 class Catalog:
@@ -59,12 +61,27 @@ class Catalog:
                 return known if known is not None else await self._ask(action)
         return known
 
-    async def _ask(self, action: str) -> ActionFacts:
+    async def _ask(self, action: str, above: frozenset[str] = frozenset()) -> ActionFacts:
+        """Ask for it, and for what it is made of, save what it is itself a part of (`above`)."""
         entity = await self._client.actions.get(action, code=False)
-        limits = entity.limits
+        limits, components = entity.limits, entity.code.components
+        timeout = limits.timeout if limits.timeout is not None else _DEFAULT_LIMIT
+        if components:
+            parts = {part: await self._part(part, above | {action}) for part in set(components)}
+            timeout = sum(parts[part].timeout for part in components)
+        conducts = entity.annotations.get("conductor") not in (None, False, 0, "")
         facts = ActionFacts(
-            timeout=limits.timeout if limits.timeout is not None else _DEFAULT_LIMIT,
+            timeout=timeout,
             memory=limits.memory_mb if limits.memory_mb is not None else 256,
+            composed=bool(components) or conducts,
         )
         self._facts[action] = facts
         return facts
+
+    async def _part(self, action: str, above: frozenset[str]) -> ActionFacts:
+        if action in above:
+            return ActionFacts()
+        try:
+            return self._facts.get(action) or await self._ask(action, above)
+        except OpenWhiskError:  # one that is missing or forbidden ends the sequence by itself
+            return ActionFacts()
