@@ -145,3 +145,54 @@ def test_serve_without_uvicorn_says_what_to_install(tmp_path: Path) -> None:
 
     assert done.returncode == 2
     assert "pip install 'aowhisk[web]'" in done.stderr
+
+
+def test_serve_with_an_auth_file_tells_other_programs_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("anna a:secret invocationsPerMinute=5\nbert b:secret\n")
+    (tmp_path / "keys").chmod(0o644)
+    ready, wskprops = tmp_path / "ready.json", tmp_path / "wskprops"
+    options: list[object] = ["--auth-file", tmp_path / "keys", "--ready-file", ready]
+    options += ["--wskprops", wskprops, "--fires-per-minute", 3, "--data", tmp_path / "data"]
+    command = [sys.executable, "-m", "aowhisk", "serve", "--port", "0", "--root", tmp_path / "ow"]
+    with subprocess.Popen(
+        [*map(str, command), *map(str, options)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        assert server.stderr is not None
+        assert server.stdout.readline().startswith("OpenWhisk at http://127.0.0.1:")
+        told = json.loads(ready.read_text())
+        assert (told["namespace"], told["auth"], told["pid"]) == ("anna", "a:secret", server.pid)
+        assert wskprops.read_text() == f"APIHOST={told['url']}\nAUTH=a:secret\n"
+        request = urllib.request.Request(
+            f"{told['url']}/api/v1/namespaces/anna/limits",
+            headers={"Authorization": f"Basic {base64.b64encode(b'a:secret').decode()}"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            limits = json.load(answer)
+        assert (limits["invocationsPerMinute"], limits["firesPerMinute"]) == (5, 3)
+
+        server.send_signal(signal.SIGTERM)
+
+        assert server.wait(20) == 0
+        assert "others can read the keys" in server.stderr.read()
+    assert not ready.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--auth", "a:b", "--auth-file", "keys"], "--auth and --auth-file exclude each other"),
+        (["--auth", "nonsense"], "is not `user:secret`"),
+        (["--auth-file", "nowhere"], "cannot read the auth file nowhere"),
+        (["--faults", "nowhere"], "cannot read nowhere"),
+    ],
+)
+def test_what_serve_cannot_use_is_one_line(options: list[str], text: str, tmp_path: Path) -> None:
+    done = aowhisk("serve", "--port", "0", "--root", tmp_path / "ow", *options)
+
+    assert done.returncode == 2
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from aowhisk.cli import journal, local
+from aowhisk.cli import journal, local, serve
 from aowhisk.errors import AowhiskError, ConfigError
 from object_store.version import __version__
 
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Orchestrate Apache OpenWhisk, or run a small one on this machine.",
 )
-app.command("serve")(local.serve_on_port)
+app.command("serve")(serve.serve_on_port)
 app.command("invoke-local")(local.invoke_local)
 app.add_typer(journal.app, name="journal")
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
