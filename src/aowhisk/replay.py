@@ -93,7 +93,10 @@ def replay(events: Sequence[Event]) -> History:
     """What the events of one run, in order, say. Raises JournalError where they do not begin as a
     run does."""
     if not events or not isinstance(events[0], RunStarted):
-        raise JournalError("these are not the events of a run: the first is no run_started")
+        raise JournalError(
+            "these are not the events of a run: the first is no run_started; pruning leaves only "
+            "the lineage of old runs, and their ids cannot be used again"
+        )
     history = History(events[0], count=len(events))
     intents: dict[str, Intended] = {}
     for event in events:

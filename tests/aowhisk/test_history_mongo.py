@@ -19,6 +19,7 @@ from aowhisk.events.model import Event, RunEnded, RunInterrupted, RunStarted, Ru
 from aowhisk.events.mongo import MongoJournal
 from aowhisk.events.mongo_database import Database, Index
 from aowhisk.events.mongo_schema import INDEXES
+from aowhisk.events.writer import Away
 from aowhisk.history import CallState, History
 
 T = 1_700_000_000.0
@@ -99,6 +100,32 @@ async def test_bringing_it_up_to_date_can_end_anywhere_and_is_done_again(
             group.start_soon(fill, mongo_url, [])
     assert measures(database) == filled
     assert database.journal.find_one()["version"] == 2
+
+
+async def test_an_index_that_takes_longer_than_an_answer_may_is_waited_for(
+    mongo_url: str, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, slow = Database.index, 3
+
+    async def late(self: Database, *args: Any) -> None:
+        nonlocal slow
+        slow -= 1
+        if slow >= 0:
+            raise Away("timed out")
+        await make(self, *args)
+
+    async def gone(self: Database) -> None:
+        raise Away("no server")
+
+    monkeypatch.setattr(Database, "index", late)
+    await fill(mongo_url, EVENTS)
+    assert slow < 0
+    assert "activations" in database.events.index_information()
+    slow, ping = 1, Database.ping
+    monkeypatch.setattr(Database, "ping", gone)
+    with pytest.raises(ConfigError, match="cannot be reached"):
+        await fill(mongo_url, [])
+    monkeypatch.setattr(Database, "ping", ping)
 
 
 async def test_where_there_is_no_journal_none_is_made(mongo_url: str, database: Any) -> None:

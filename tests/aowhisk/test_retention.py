@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import whole_actions
 
+from aowhisk import Dag, Orchestrator
 from aowhisk.errors import ConfigError, Fenced, JournalError
 from aowhisk.events import Journal, open_journal
 from aowhisk.events.model import (
@@ -196,6 +198,24 @@ async def test_what_is_left_of_a_run_cannot_be_taken_for_a_run(url: str) -> None
     async with History.open(url) as history:
         with pytest.raises(JournalError, match="first is no run_started"):
             replay(await history.events("old"))
+
+
+async def test_the_id_of_what_is_left_of_a_run_is_not_given_to_another(
+    url: str, tmp_path: Path
+) -> None:
+    await prune(await plan_pruning(url, BEFORE))
+    dag = Dag("again")
+    dag.call("a", {})
+    async with Orchestrator.local(
+        actions={"a": whole_actions.link}, root=tmp_path / "local", journal=url
+    ) as orchestrator:
+        for ask in (orchestrator.enqueue, orchestrator.run, orchestrator.submit):
+            with pytest.raises(JournalError, match="cannot be used again"):
+                await ask(dag, id="old")
+        with pytest.raises(JournalError, match="cannot be used again"):
+            await orchestrator.resume("old")
+        assert await orchestrator.enqueue(dag, id="plain") == "plain"  # forgotten as a whole
+    assert (await traces(url, "old"))["events"] == 4
 
 
 async def test_the_writer_in_an_earlier_run_counts_as_the_one_it_is(url: str) -> None:

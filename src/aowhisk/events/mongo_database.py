@@ -115,8 +115,7 @@ class Database:
         cannot be reached or used, and what `prepare` raises; it is closed then."""
         try:
             self._connect()
-            with self._door():
-                await self._database.command("ping")  # `hello` is not known to every server
+            await self.ping()
             await prepare(self)
         except Away as error:
             await self.close()
@@ -143,6 +142,11 @@ class Database:
             closing = client.close()
             if isawaitable(closing):
                 await closing
+
+    async def ping(self) -> None:
+        """Return if the server is there; raises Away."""
+        with self._door():
+            await self._database.command("ping")  # `hello` is not known to every server
 
     async def insert(
         self, collection: str, documents: Sequence[Any], *, ordered: bool = True

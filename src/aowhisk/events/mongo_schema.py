@@ -10,6 +10,7 @@ of successful activations `bytes_read`, `duration_ms` and `init_ms`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -20,6 +21,7 @@ from aowhisk.events.model import Ended
 from aowhisk.events.mongo_database import Database, Index
 from aowhisk.events.mongo_documents import measured
 from aowhisk.events.mongo_events import Events
+from aowhisk.events.writer import Away
 
 __all__ = ["INDEXES", "VERSION", "existing", "prepare"]
 
@@ -42,7 +44,9 @@ INDEXES = {
     "chunks": (Index("run", ("run",)),),
     "leases": (),
 }
+_log = logging.getLogger("aowhisk")
 _OURS = {"_id": "aowhisk"}
+_PAUSE = 0.2  # seconds before an index is asked for again
 _PAGE = 1000  # events that are brought up to date at once
 _UNUSED = ("body.result", "body.params")
 
@@ -86,7 +90,7 @@ async def prepare(database: Database, *, create: bool = True) -> None:
         return
     for collection, indexes in INDEXES.items():
         for index in indexes:
-            await database.index(collection, index)
+            await _make(database, collection, index)
     if 0 < version < VERSION:
         older = {**_OURS, "version": {"$lt": VERSION}}
         await database.update("journal", [(older, {"$set": {"version": VERSION}})])
@@ -101,8 +105,22 @@ async def _check_empty(database: Database) -> None:
             )
 
 
+async def _make(database: Database, collection: str, index: Index) -> None:
+    """Make an index, however long that takes on a server that is there: asked again, it goes on
+    with what it is about."""
+    while True:
+        try:
+            await database.index(collection, index)
+            return
+        except Away:
+            await database.ping()
+            _log.info("journal %s: index %s is being made", database.label, index.name)
+            await anyio.sleep(_PAUSE)
+
+
 async def _bring_up_to_date(database: Database) -> None:
     """Give the ends of attempts the fields that version 1 did not have."""
+    _log.warning("journal %s is brought up to date to version %d", database.label, VERSION)
     events, last = Events(database), ""
     while True:
         page = await database.find(

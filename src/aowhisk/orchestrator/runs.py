@@ -171,6 +171,8 @@ class Runs:
         positive("concurrency", concurrency)
         key = checked_id(id)
         self._ground.check_open()
+        if id is not None:
+            await self._check_journal(key, dag)
         started = RunStarted(
             run=key,
             name=dag.name,

@@ -160,17 +160,16 @@ class Tape:
         """Take the next event."""
         if self._first is None:
             self._first, self._last = event, event.at
-        match event:
-            case Intended():
-                self._intents[event.attempt] = event.at
-            case Ended():
-                self._ends.append((event, self._intents.pop(event.attempt, None)))
-            case Taken():  # nobody has put anything since the event before
-                self._idle += max(0.0, event.at - self._last)
-            case Throttled():
-                self._holds.append(event.seconds)
-            case Requests():
-                self._requests.append(event)
+        if isinstance(event, Intended):
+            self._intents[event.attempt] = event.at
+        elif isinstance(event, Ended):
+            self._ends.append((event, self._intents.pop(event.attempt, None)))
+        elif isinstance(event, Taken):  # nobody has put anything since the event before
+            self._idle += max(0.0, event.at - self._last)
+        elif isinstance(event, Throttled):
+            self._holds.append(event.seconds)
+        elif isinstance(event, Requests):
+            self._requests.append(event)
         self._last, self._made = event.at, None
 
     def telemetry(self) -> Telemetry:
