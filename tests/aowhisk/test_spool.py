@@ -7,15 +7,19 @@ import os
 import shutil
 import sqlite3
 import stat
+import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mongo_server import Line
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient
 
 from aowhisk.errors import Fenced, JournalError
 from aowhisk.events import RunState, open_journal
@@ -214,6 +218,23 @@ async def test_while_another_process_is_at_work_on_the_run_the_file_stays(place:
     assert [e.kind for e in await place.events()][3:] == ["throttled", "ended"]
 
 
+async def test_of_the_files_of_two_owners_the_later_one_comes_first(place: Place) -> None:
+    durable = [STARTED, intended("c", "t"), intended("d", "u")]
+    late = [ended("c", "t"), RunInterrupted(run="r")]
+    [file] = await place.leave(durable, late)
+    aside = file.rename(file.with_suffix(".later"))
+    async with place.opened() as other:
+        await other.take("r", after=3)
+        await place.cut()
+        end = [ended("d", "u"), RunEnded(run="r", state=RunState.FAILED)]
+        put(other, end)
+    await place.mend()
+    aside.rename(file)
+    found = await place.events()
+    assert found[3].kind == "taken"
+    assert found[4:] == end
+
+
 async def test_an_owner_that_lost_its_run_leaves_nothing(place: Place) -> None:
     async with place.opened() as one, place.opened() as two:
         put(one, [STARTED])
@@ -265,6 +286,41 @@ async def test_a_file_that_was_taken_in_and_not_removed_adds_nothing(
     assert not file.exists()
 
 
+CHILD = """
+import sys, anyio
+from aowhisk.events import open_journal
+
+async def main():
+    journal = open_journal(sys.argv[1])
+    print("ready", flush=True)
+    await journal.open()
+    await journal.close()
+
+anyio.run(main)
+"""
+
+
+async def test_who_is_killed_while_it_takes_a_file_in_doubles_nothing(place: Place) -> None:
+    late = [Throttled(run="r", seconds=n, text="x" * 500) for n in range(5000)]
+    async with place.opened() as journal:
+        put(journal, [STARTED])
+        await journal.commit()
+        spool = journal.spool
+    file = spool.keep(Spooled("r", journal.owner, 1, tuple(late)))
+    kept = file.read_bytes()
+    for seconds in (0.05, 0.15, 0.3):
+        command = [sys.executable, "-c", CHILD, place.url]
+        async with await anyio.open_process(command, stderr=None) as child:
+            assert child.stdout is not None
+            await child.stdout.receive()
+            with anyio.move_on_after(seconds):
+                await child.wait()
+            with suppress(ProcessLookupError):
+                child.kill()
+    file.write_bytes(kept)  # if one of them was quick enough to remove it
+    assert await place.events() == [STARTED, *late]
+
+
 async def test_a_run_that_had_not_begun_waits_for_a_resume(place: Place) -> None:
     await place.leave([], [STARTED])
     assert [e.kind for e in await place.events()] == ["run_started", "run_interrupted"]
@@ -283,7 +339,7 @@ async def test_events_of_a_run_that_the_journal_does_not_know_are_kept_aside(
         assert list(await journal.read("gone")) == []
     assert not file.exists()
     assert file.with_name(file.name + ".unknown-run").exists()
-    assert "does not know run gone" in caplog.text
+    assert "the journal does not know run gone" in caplog.text
 
 
 async def test_a_damaged_file_is_said_and_kept_aside_and_stops_nobody(
@@ -371,6 +427,18 @@ async def test_a_file_of_a_newer_version_stays_as_it_is(
         assert list(await journal.read("r")) == []
     assert "stays for the next start: a newer aowhisk wrote it" in caplog.text
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("library", [AsyncIOMotorClient, AsyncMongoClient])
+async def test_behind_a_client_of_the_callers_the_place_is_its_servers_and_database(
+    library: type[Any],
+) -> None:
+    client = library("mongodb://someone:s3cr3t@127.0.0.1:1,127.0.0.2:2/work", connect=False)
+    place = MongoJournal(client, database="work")._database.place
+    closing = client.close()
+    if closing is not None:
+        await closing
+    assert place == "mongodb://127.0.0.1:1,127.0.0.2:2/work"
 
 
 async def test_neither_name_nor_text_of_a_file_has_credentials() -> None:

@@ -8,9 +8,11 @@ sent.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -68,69 +70,70 @@ async def take_in(journal: Taker, spool: Spool) -> None:
         return
     with anyio.move_on_after(_SECONDS) as scope:
         for path in files:
-            await _take_file(journal, spool, path)
+            await _File(journal, path).take(spool, as_left=True)
+        for path in files:  # last, for they add to runs as others had left them
+            await _File(journal, path).take(spool, as_left=False)
     if scope.cancelled_caught:
         _log.warning("journal %r is slow; the rest of its spool files stays for later", journal)
 
 
-async def _take_file(journal: Taker, spool: Spool, path: Path) -> None:
-    try:
-        with spool.claim(path) as spooled:
-            if spooled is not None and await _take(journal, spooled, path):
-                await anyio.to_thread.run_sync(partial(path.unlink, missing_ok=True))
-    except Damaged as error:
-        aside = set_aside(path, "damaged")
-        _log.error(
-            "spool file %s cannot be taken in: %s; what it had is found again in OpenWhisk where "
-            "that is possible; it is kept as %s",
-            path,
-            error,
-            aside,
-        )
-    except (Away, JournalError, Fenced, OSError) as error:
-        _log.warning("spool file %s stays for the next start: %s", path, error)
+@dataclass(frozen=True)
+class _File:
+    journal: Taker
+    path: Path
 
-
-async def _take(journal: Taker, spooled: Spooled, path: Path) -> bool:
-    """Whether the file is done with."""
-    for _ in range(_TURNS):
-        stored = await journal.read(spooled.run)
-        if not stored and spooled.base:
-            aside = set_aside(path, "unknown-run")
-            _log.error(
-                "journal %r does not know run %s, of which the spool file %s has events; it is "
-                "kept as %s",
-                journal,
-                spooled.run,
-                path,
-                aside,
-            )
-            return False
-        add = remainder(stored, spooled)
-        is_as_left = add is not None
-        if add is None:
-            if await _is_worked_at(journal, spooled):
-                _log.warning("spool file %s stays: another process is at work on its run", path)
-                return False
-            add = outcomes(stored, spooled)
+    async def take(self, spool: Spool, *, as_left: bool) -> None:
+        """Take the file in if its run stands as it was left (or, not `as_left`, does not)."""
         try:
-            await journal.append(
-                spooled.run, add, after=len(stored), declared=_declared(stored, add)
-            )
-        except Fenced:
-            continue
-        await journal.dismiss(spooled.run, spooled.owner)
+            with spool.claim(self.path) as spooled:
+                if spooled is not None:
+                    await self._take(spooled, as_left)
+        except Damaged as error:
+            self._set_aside("damaged", f"{error}; what it had is found again in OpenWhisk")
+        except (Away, JournalError, Fenced, OSError) as error:
+            if not as_left:  # else it is tried again
+                _log.warning("spool file %s stays for the next start: %s", self.path, error)
+
+    async def _take(self, spooled: Spooled, as_left: bool) -> None:
+        for _ in range(_TURNS):
+            stored = await self.journal.read(spooled.run)
+            if not stored and spooled.base:
+                self._set_aside("unknown-run", f"the journal does not know run {spooled.run}")
+                return
+            add = remainder(stored, spooled)
+            if (add is not None) is not as_left:
+                return
+            if add is None:
+                if await _is_worked_at(self.journal, spooled):
+                    _log.warning(
+                        "spool file %s stays: another process is at work on its run", self.path
+                    )
+                    return
+                add = outcomes(stored, spooled)
+            with contextlib.suppress(Fenced):
+                await self.journal.append(
+                    spooled.run, add, after=len(stored), declared=_declared(stored, add)
+                )
+                await self._finish(spooled, len(add), as_left)
+                return
+        raise JournalError(f"run {spooled.run} goes on too fast")
+
+    async def _finish(self, spooled: Spooled, count: int, as_left: bool) -> None:
+        await self.journal.dismiss(spooled.run, spooled.owner)
+        await anyio.to_thread.run_sync(partial(self.path.unlink, missing_ok=True))
         _log.warning(
             "journal %r: took in %d of the %d events of run %s in the spool file %s%s",
-            journal,
-            min(len(add), len(spooled.events)),
+            self.journal,
+            min(count, len(spooled.events)),
             len(spooled.events),
             spooled.run,
-            path,
-            "" if is_as_left else "; others have gone on with it meanwhile",
+            self.path,
+            "" if as_left else "; others have gone on with it meanwhile",
         )
-        return True
-    raise JournalError(f"run {spooled.run} goes on too fast")
+
+    def _set_aside(self, name: str, why: str) -> None:
+        aside = set_aside(self.path, name)
+        _log.error("spool file %s cannot be taken in: %s; it is kept as %s", self.path, why, aside)
 
 
 def remainder(stored: Sequence[Event], spooled: Spooled) -> list[Event] | None:
