@@ -15,6 +15,9 @@ from aowhisk.models import JSON
 __all__ = ["Broken", "Budget", "Tally"]
 
 
+MOST_NESTED = 1000
+
+
 class Broken(Exception):
     """A sequence or composition failed inside the controller, and leaves no record."""
 
@@ -28,10 +31,18 @@ class Budget:
     atomic: int = 0
     components: int = 0
     conductors: int = 0
+    depth: int = 0
 
     def fresh(self) -> Budget:
         """One of which nothing is used up."""
-        return Budget(self.longest)
+        return Budget(self.longest, depth=self.depth)
+
+    def deeper(self) -> None:
+        """Begin one more sequence or composition inside another. One that leads back to itself
+        without running an action would go on for ever: Broken ends it."""
+        self.depth += 1
+        if self.depth > MOST_NESTED:
+            raise Broken
 
 
 @dataclass(slots=True)

@@ -13,6 +13,8 @@ from aowhisk.models import JSON
 
 __all__ = ["COMPONENT_MISSING", "TOO_LONG", "check_sequence", "components_of"]
 
+DEEPEST = 200
+"""Sequences inside each other; OpenWhisk knows no such limit."""
 TOO_LONG = "Too many actions in the sequence."
 EMPTY = "No component specified for the sequence."
 CYCLIC = "Sequence may not refer to itself."
@@ -35,30 +37,37 @@ def check_sequence(store: Store, path: str, components: Sequence[str], limit: in
     those of its sequences are counted, of itself, or of what does not exist."""
     if not components:
         raise Refusal(400, EMPTY)
-    if _count(store, store.actual(path), components, limit, frozenset()) > limit:
+    if _Count(store, store.actual(path), limit).of(components, frozenset()) > limit:
         raise Refusal(400, TOO_LONG)
 
 
-def _count(
-    store: Store, path: str, components: Sequence[str], limit: int, above: frozenset[str]
-) -> int:
-    """How many actions that are no sequences run for `components`, which are in the sequences
-    `above`."""
-    if len(components) > limit:
-        raise Refusal(400, TOO_LONG)
-    count = 0
-    for component in components:
+class _Count:
+    """Counts the actions that are no sequences in what `path` is to be made of."""
+
+    def __init__(self, store: Store, path: str, limit: int) -> None:
+        self._store = store
+        self._path = path
+        self._limit = limit
+        self._known: dict[str, int] = {}
+
+    def of(self, components: Sequence[str], above: frozenset[str]) -> int:
+        """How many run for `components`, which are in the sequences `above`."""
+        if len(components) > self._limit or len(above) > DEEPEST:
+            raise Refusal(400, TOO_LONG)
+        return sum([self._of_one(one, above) for one in components])
+
+    def _of_one(self, component: str, above: frozenset[str]) -> int:
         try:
-            actual = store.actual(component)
-            if actual == path or actual in above:
+            actual = self._store.actual(component)
+            if actual == self._path or actual in above:
                 raise Refusal(400, CYCLIC)
-            action = store.get(Action, actual)
+            action = self._store.get(Action, actual)
         except Refusal as refusal:
             if refusal.status != 404:
                 raise
             raise Refusal(400, COMPONENT_MISSING) from None
-        if action.is_sequence:
-            count += _count(store, path, action.components, limit, above | {actual})
-        else:
-            count += 1
-    return count
+        if not action.is_sequence:
+            return 1
+        if actual not in self._known:
+            self._known[actual] = self.of(action.components, above | {actual})
+        return self._known[actual]

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import anyio
 
@@ -78,7 +79,7 @@ class Composer:
     def begin(self, invocation: Invocation) -> None:
         """Begin it; `invocation.done` tells the end. Refused (503) once the server stops."""
         if invocation.action.is_composed:
-            self._invoker.start(invocation, self._run)
+            self._start(invocation, Budget(self._longest))
         else:
             self._invoker.submit(invocation)
 
@@ -89,9 +90,12 @@ class Composer:
         it failed inside the controller."""
         if not target.action.is_composed:
             return await self.container(target, payload, whole)
+        budget.deeper()
         part = self.invocation(target, whole.user, payload, whole.transaction, whole.id)
-        self._invoker.count(part)
-        await self._compose(part, budget)
+        self._start(part, budget)
+        await part.ended.wait()
+        if part.refusal is not None:
+            raise Broken
         return part
 
     async def container(self, target: Target, payload: Payload, whole: Invocation) -> Invocation:
@@ -108,9 +112,12 @@ class Composer:
             await part.done.wait()
         return part
 
-    async def _run(self, invocation: Invocation) -> None:
+    def _start(self, invocation: Invocation, budget: Budget) -> None:
+        self._invoker.start(invocation, partial(self._run, budget=budget))
+
+    async def _run(self, invocation: Invocation, *, budget: Budget) -> None:
         try:
-            kept = await self._compose(invocation, Budget(self._longest))
+            kept = await self._compose(invocation, budget)
         except Exception as problem:  # noqa: BLE001  (whatever it is, the others go on)
             if not isinstance(problem, Broken):
                 _log.exception("%s of %s broke", invocation.id, invocation.name)
@@ -118,7 +125,7 @@ class Composer:
             kept = True
         if kept:
             invocation.done.set()
-        else:
+        elif invocation.cause is None:  # what it is a part of has heard of its end
             invocation.record = None
 
     async def _compose(self, whole: Invocation, budget: Budget) -> bool:

@@ -124,6 +124,31 @@ async def test_a_sequence_may_not_lead_back_to_itself_nor_through_a_binding(rest
     assert await refused(rest, sequence("/_/plain"), "plain") == cyclic
 
 
+async def test_sequences_stand_inside_each_other_two_hundred_deep(rest: Any) -> None:
+    await rest.put("s0", ADD)
+    for n in range(1, 202):
+        answer = await rest.http.put(f"actions/s{n}", json=sequence(f"/_/s{n - 1}"))
+        assert answer.status_code == 200
+    assert await refused(rest, sequence("/_/s201")) == (400, "Too many actions in the sequence.")
+    assert await rest.result("s201", n=1) == {"n": 2}
+
+
+async def test_a_cycle_that_a_rebound_package_closes_ends(rest: Any) -> None:
+    await rest.put("a", ADD)
+    for package in ("p", "q"):
+        await rest.http.put(f"packages/{package}", json={})
+    await rest.http.put("actions/p/s", json=sequence("/_/a"))
+    await rest.http.put("packages/b", json={"binding": {"namespace": "_", "name": "p"}})
+    await rest.http.put("actions/q/s", json=sequence("/_/b/s"))
+    rebound = {"binding": {"namespace": "_", "name": "q"}}
+    await rest.http.put("packages/b?overwrite=true", json=rebound)
+
+    answer = await rest.invoke("q/s")
+    assert answer.json()["response"]["result"] == {"error": "Sequence failed."}
+    cyclic = (400, "Sequence may not refer to itself.")
+    assert await refused(rest, sequence("/_/q/s")) == cyclic
+
+
 async def test_a_sequence_keeps_no_parameters_and_leaves_none(rest: Any) -> None:
     given = [{"key": "x", "value": 1}]
     await rest.put("a", ADD, parameters=given)

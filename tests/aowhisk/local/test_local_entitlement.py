@@ -12,6 +12,7 @@ from aowhisk.local.http import Refusal
 from aowhisk.local.store import Store
 
 ACTION = {"exec": {"kind": "python:3", "code": "def main(args):\n    return args\n"}}
+MINE = "def main(args):\n    return {'whose': 'bert'}\n"
 ACCOUNTS = [Account("anna", "a:secret"), Account("bert", "b:secret")]
 
 
@@ -221,3 +222,37 @@ def test_what_a_rule_or_a_sequence_names_has_to_be_readable() -> None:
         entitlement.check_reference("anna", "bert/action")
     with pytest.raises(Refusal, match="'bert/package'"):
         entitlement.check_reference("anna", "bert/package/action")
+
+
+async def test_a_published_sequence_needs_components_that_its_caller_may_call(
+    bert: httpx.AsyncClient, shop: LocalOpenWhisk, rest_of: Any
+) -> None:
+    async with rest_of(shop) as anna:
+        for name, component in (("fine", "open/hello"), ("own", "plain"), ("shut", "closed/hello")):
+            exec_ = {"kind": "sequence", "components": [f"/_/{component}"]}
+            answer = await anna.http.put(f"actions/open/{name}", json={"exec": exec_})
+            assert answer.status_code == 200
+
+    record = (await bert.post("actions/open/fine?blocking=true", json={"to": "bert"})).json()
+    assert record["namespace"] == "bert"
+    assert record["response"]["result"] == {"from": "anna", "to": "bert"}
+    for name, component in (("own", "plain"), ("shut", "closed")):
+        answer = await bert.post(f"actions/open/{name}?blocking=true", json={})
+        assert (answer.status_code, answer.json()["error"]) == (403, denied(f"anna/{component}"))
+
+
+async def test_a_foreign_conductor_names_actions_of_its_caller(
+    bert: httpx.AsyncClient, shop: LocalOpenWhisk, rest_of: Any
+) -> None:
+    async with rest_of(shop) as anna:
+        await anna.put("open/c", annotations=[{"key": "conductor", "value": True}])
+    bert.base_url = httpx.URL("http://ow/api/v1/namespaces/_/")
+    await bert.put("actions/mine", json={"exec": {"kind": "python:3", "code": MINE}})
+    bert.base_url = httpx.URL("http://ow/api/v1/namespaces/anna/")
+
+    query = "blocking=true&result=true"
+    mine = await bert.post(f"actions/open/c?{query}", json={"action": "mine"})
+    assert mine.json() == {"from": "anna", "whose": "bert"}
+    other = await bert.post(f"actions/open/c?{query}", json={"action": "/anna/plain"})
+    text = "Failed entitlement check for action with name 'anna/plain' during composition."
+    assert other.json() == {"error": text}
