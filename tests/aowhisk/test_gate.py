@@ -155,3 +155,13 @@ async def test_a_claim_that_fails_is_the_failure_of_the_one_that_made_it() -> No
     assert shared.waiting == 0
     await Pass(shared).take(ignore)
     assert pacer.in_flight == 1
+
+
+async def test_who_watches_an_idle_gate_learns_of_the_first_that_comes() -> None:
+    free, _ = gate()
+    async with anyio.create_task_group() as group:
+        group.start_soon(free.stir)
+        await anyio.wait_all_tasks_blocked()
+        await Pass(free).take(ignore)
+    await free.stir()  # somebody is there
+    assert not free.is_idle

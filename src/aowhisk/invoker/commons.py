@@ -17,7 +17,7 @@ from aowhisk.pacing import Shares
 __all__ = ["Commons"]
 
 _log = logging.getLogger("aowhisk")
-_BUSY = 1.0  # seconds between two looks while we have something in flight
+_ALONE, _CROWDED = 1.0, 0.25  # seconds between two looks while we have something in flight
 _LAST = 1.0  # seconds for taking leave
 
 
@@ -43,6 +43,7 @@ class Commons:
         self._patience = patience
         self._clock = clock
         self._sleep = sleep
+        self._joined = False
         gate.claim = self.claim
 
     @property
@@ -52,6 +53,7 @@ class Commons:
 
     async def claim(self, wanted: int) -> None:
         """Take some of the minute's budget for so many that wait. Raises JournalError."""
+        self._joined = True
         pacer = self._gate.pacer
         minute, budget, lacking, left = pacer.due(self._gate.wall(), wanted)
         claim = await self._journal.amend(
@@ -72,6 +74,7 @@ class Commons:
         gate = self._gate
         if gate.per_minute is None and gate.concurrent is None:
             return
+        self._joined = True
         share = await self._journal.amend(
             self._name,
             lambda known: self._shares.attend(
@@ -82,14 +85,20 @@ class Commons:
                 room=gate.concurrent,
             ),
         )
-        gate.share(share)
+        if share is not None:
+            gate.share(share)
 
     async def run(self) -> None:
-        """Attend until cancelled; then give up our part."""
+        """Attend while there is something to do, until cancelled; then give up our part."""
         try:
             while True:
-                busy = self._gate.pacer.in_flight or self._gate.waiting
-                await self._sleep(_BUSY if busy else self._patience / 4)
+                if self._gate.is_idle:
+                    await self._leave()
+                    if self._gate.concurrent is not None:
+                        self._gate.share(1)  # the first goes while we look what there is
+                    await self._gate.stir()
+                else:
+                    await self._sleep(_CROWDED if self.others else _ALONE)
                 try:
                     await self.attend()
                 except JournalError:
@@ -99,6 +108,9 @@ class Commons:
                 await self._leave()
 
     async def _leave(self) -> None:
+        if not self._joined:
+            return
+        self._joined = False
         try:
             await self._journal.amend(self._name, lambda known: (self._shares.leave(known), None))
         except JournalError:  # the others will notice

@@ -79,6 +79,7 @@ class Gate:
         self.per_minute: int | None = None
         self.concurrent: int | None = None
         self._queue: OrderedDict[_Waiter, None] = OrderedDict()
+        self._stirred: anyio.Event | None = None
         self._closed_until = 0.0
 
     @property
@@ -86,8 +87,25 @@ class Gate:
         """How many wait."""
         return len(self._queue)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is out."""
+        return not self._queue and not self.pacer.in_flight
+
+    async def stir(self) -> None:
+        """Return when somebody comes, or is there."""
+        if not self.is_idle:
+            return
+        self._stirred = anyio.Event()
+        try:
+            await self._stirred.wait()
+        finally:
+            self._stirred = None
+
     async def wait(self, held: Callable[[float], None]) -> None:
         """Return when one invocation may be sent."""
+        if self._stirred is not None:
+            self._stirred.set()
         if not self._queue and self.pacer.ask(self.wall()) <= 0:
             return
         me = _Waiter(held)
