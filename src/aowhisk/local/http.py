@@ -310,6 +310,8 @@ def _parts(scope: ASGIScope) -> list[str]:
     if raw is None:
         return str(scope["path"]).split("/")[1:]
     raw = raw.partition(b"?")[0]
+    if not raw.startswith(b"/"):  # a whole URL is a path, too (RFC 9112, 3.2.2)
+        raw = b"/" + raw.partition(b"://")[2].partition(b"/")[2]
     if b"%" not in raw:
         return raw.decode("utf-8", "replace").split("/")[1:]
     return [unquote_to_bytes(part).decode("utf-8", "replace") for part in raw.split(b"/")][1:]
