@@ -10,7 +10,7 @@ __all__ = ["Form", "MediaType", "accepts"]
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _TYPE = re.compile(rf"\s*({_TOKEN})/({_TOKEN})\s*")
-_PARAMETER = re.compile(rf';\s*({_TOKEN})\s*=\s*({_TOKEN}|"(?:[^"\\]|\\.)*")\s*')
+_PARAMETER = re.compile(rf';\s*({_TOKEN})\s*=\s*({_TOKEN}|"(?:[\t !#-\[\]-~]|\\[\t -~])*")\s*')
 _BARE = re.compile(_TOKEN)
 _CHARSET = re.compile(r"US-ASCII|ISO-8859-\d+|UTF-8|UTF-(16|32)([BL]E)?", re.IGNORECASE)
 _BINARY_TREES = frozenset({"audio", "font", "image", "message", "multipart", "video"})
