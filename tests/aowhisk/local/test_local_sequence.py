@@ -338,6 +338,17 @@ async def test_a_component_that_becomes_a_sequence_on_the_way_cannot_be_run(
     assert whole["response"]["result"] == {"error": "Action could not be fetched."}
 
 
+async def test_a_component_that_becomes_a_trigger_on_the_way_cannot_be_run(
+    rest: Any, halfway: Any
+) -> None:
+    await rest.http.delete("actions/next")
+    await rest.http.put("triggers/next", json={})
+    whole, _ = await halfway()
+    assert whole["response"]["status"] == "whisk internal error"
+    text = "Action version is not compatible and cannot be invoked."
+    assert whole["response"]["result"] == {"error": text}
+
+
 async def test_a_component_that_is_never_heard_of_ends_it_at_last(
     opened: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
