@@ -423,3 +423,16 @@ async def test_who_waits_when_the_server_stops_is_told_202(
         tasks.start_soon(call, rest)
         await until(begun.exists)
     assert told == [202]
+
+
+async def test_a_sequence_and_its_records_are_there_after_a_restart(
+    opened: Any, tmp_path: Path
+) -> None:
+    async with opened(data=tmp_path / "data") as (_, rest):
+        await rest.put("a", ADD)
+        await put(rest, "s", "a", "a")
+        before = (await rest.invoke("s", n=1)).json()
+    async with opened(data=tmp_path / "data") as (_, rest):
+        assert await rest.record(before["activationId"]) == before
+        assert (await rest.record(before["logs"][0]))["cause"] == before["activationId"]
+        assert await rest.result("s", n=1) == {"n": 3}
