@@ -28,6 +28,7 @@ class Prober:
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._store = store
+        self._at_once = at_once
         self._room = anyio.CapacityLimiter(at_once)
         self._asking: dict[str, _Question] = {}
         self._sleep = sleep
@@ -43,16 +44,21 @@ class Prober:
         """What HEAD says of each key. Raises RecoveryFailed (`store unavailable`)."""
         seen: dict[str, Seen] = {}
         failed: list[RecoveryFailed] = []
+        wanted = dict.fromkeys(keys)
+        left = iter(wanted)
 
-        async def one(key: str) -> None:
-            try:
-                seen[key] = await self._ask(key)
-            except RecoveryFailed as error:
-                failed.append(error)
+        async def work() -> None:
+            for key in left:
+                try:
+                    seen[key] = await self._ask(key)
+                except RecoveryFailed as error:
+                    failed.append(error)
+                if failed:
+                    return
 
         async with anyio.create_task_group() as group:
-            for key in dict.fromkeys(keys):
-                group.start_soon(one, key)
+            for _ in range(min(len(wanted), self._at_once)):
+                group.start_soon(work)
         if failed:
             raise failed[0]
         return seen
