@@ -102,10 +102,11 @@ class Store:
         """The package that `path` means, through its binding, and the parameters that it gives
         its actions."""
         package = self.get(Package, path)
-        if package.binding is None:
-            return package, package.parameters
-        bound = self.get(Package, package.binding.path)
-        return bound, merged(bound.parameters, package.parameters)
+        own: Parameters = {}
+        while package.binding is not None:  # more than once only where packages were made anew
+            own = package.parameters
+            package = self.get(Package, package.binding.path)
+        return package, merged(package.parameters, own)
 
 
 def _is_inside(entity: Entity, namespace: str) -> bool:
