@@ -1,4 +1,4 @@
-"""How fast the local OpenWhisk answers, beside a bare uvicorn application that sends the same bytes.
+"""How fast the local OpenWhisk answers, beside a bare uvicorn application with the same bytes.
 
 Both are in processes of their own, behind uvicorn with the same settings, and are sent the same
 POSTs over as many kept connections, in turns: a blocking no-op in a pool of warm processes, and

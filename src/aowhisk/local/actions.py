@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import anyio
-
 from aowhisk.local.bodies import action_from
 from aowhisk.local.components import check_sequence
 from aowhisk.local.composer import Composer
@@ -161,8 +159,7 @@ class Actions:
             refuse(faults, invocation, self._limits)
         self._composer.begin(invocation)
         if blocking:
-            with anyio.move_on_after(wait):
-                await invocation.done.wait()
+            await invocation.done.wait_for(wait)
         reply = _told(invocation, only_result) if blocking else _accepted(invocation)
         return await distorted(faults, invocation, reply) if faults else reply
 

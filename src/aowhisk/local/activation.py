@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from aowhisk.local.builtins import Builtins
-from aowhisk.local.container import Answer, Container, Ending
+from aowhisk.local.container import Container, Outcome
 from aowhisk.local.documents import record_of
 from aowhisk.local.entities import BUILTIN
 from aowhisk.local.faults import FaultPlan
-from aowhisk.local.http import to_json
 from aowhisk.local.incidents import befall, crashing, spoil
 from aowhisk.local.invocation import Invocation
 from aowhisk.local.logs import INCOMPLETE, stamped
+from aowhisk.local.messages import init_failure, init_request, response_of, run_request
 from aowhisk.local.outcome import Response
 from aowhisk.local.pool import Pool
 from aowhisk.local.records import Record, Records
@@ -26,6 +27,7 @@ __all__ = ["Activation", "Means"]
 
 _log = logging.getLogger(__name__)
 MEGABYTE = 1024 * 1024
+Work: TypeAlias = Callable[[], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -52,40 +54,130 @@ class Means:
 class Activation:
     """One invocation on its way."""
 
-    def __init__(self, pool: Pool, means: Means) -> None:
+    def __init__(self, invocation: Invocation, pool: Pool, means: Means) -> None:
+        self._invocation = invocation
         self._pool = pool
-        self._records = means.records
-        self._faults = means.faults
-        self._builtins = means.builtins
-        self._runtimes = means.runtimes
+        self._means = means
+        self._measured = _Measured()
 
-    async def run(self, invocation: Invocation) -> None:
-        """From here to its record."""
-        measured = _Measured()
+    def begin(self, over: Callable[[], None], spawn: Callable[[Work], object]) -> None:
+        """Begin: here and now where a built-in has nothing to wait for; in a warm container as
+        soon as there is one, and `over` is called at the end. What else has to be waited for, the
+        start of a container or what is to happen on purpose, is given to `spawn` to run as a task.
+        """
+        invocation, means = self._invocation, self._means
+        self._over = over
+        self._spawn = spawn
+        if means.faults or invocation.faults:
+            spawn(self.run)
+        elif builtin := invocation.action.exec.get(BUILTIN):
+            if not self._run_at_once(builtin):
+                spawn(self.run)
+        elif runtime := means.runtimes.find(invocation.action.kind):
+            self._runtime = runtime
+            self._pool.seek(invocation.key, self._granted)
+        else:
+            spawn(self.run)
+
+    def _granted(self, container: Container | None) -> None:
+        """It is its turn: in a warm container, or (None) in one that is to be started."""
+        invocation = self._invocation
+        if invocation.done.is_set():  # the server stops
+            self._over()
+            return
+        if container is None:
+            self._spawn(self._run_cold)
+            return
+        container.begin_logs(invocation.action.limits["logs"] * MEGABYTE)
+        container.uses += 1
+        measured = self._measured
+        measured.began = time.time()
+        began = time.perf_counter()
+
+        def told(outcome: Outcome) -> None:
+            measured.run = time.perf_counter() - began
+            self._told(container, outcome)
+
+        container.send(invocation.id, run_request(invocation), invocation.seconds, told)
+
+    async def _run_cold(self) -> None:
+        """In a container that may be started now."""
+        await self._guarded(self._start_and_run)
+
+    async def _start_and_run(self) -> None:
+        container = await self._started(self._runtime)
+        if container is not None:
+            await self._run_in(container)
+
+    def _run_at_once(self, name: str) -> bool:
+        invocation, measured = self._invocation, self._measured
+        began = time.perf_counter()
+        try:
+            found = self._means.builtins.run_at_once(
+                name, invocation.arguments, namespace=invocation.user.namespace
+            )
+            if found is None:
+                return False
+            measured.response, measured.logs = found
+            measured.run = time.perf_counter() - began
+        except Exception:  # noqa: BLE001  (as in `run`)
+            self._broke()
+        self._end(keep=True)
+        self._over()
+        return True
+
+    def _told(self, container: Container, outcome: Outcome) -> None:
+        """What was begun without a task has ended."""
+        invocation = self._invocation
+        try:
+            self._measured.response = response_of(outcome, invocation, container.runtime)
+            self._let_go(container)
+        except Exception:  # noqa: BLE001  (as in `run`)
+            self._broke()
+        if not invocation.done.is_set():  # else the server stops
+            self._end(keep=True)
+        self._over()
+
+    async def run(self) -> None:
+        """From here to its record, with whatever is to happen on purpose."""
+        await self._guarded(self._attempt)
+
+    async def _guarded(self, work: Work) -> None:
         keep = True
         try:
-            await self._attempt(invocation, measured)
-            keep = await spoil(self._faults, invocation, measured.response)
+            await work()
+            keep = await spoil(self._means.faults, self._invocation, self._measured.response)
         except Exception:  # noqa: BLE001  (whatever it is, this activation ends with a record and the others go on)
-            _log.exception(
-                "activation %s of %s failed inside the server", invocation.id, invocation.name
-            )
-            measured.response = Response.whisk_error()
-        finally:
-            invocation.user.throttle.in_flight -= 1
+            self._broke()
+        except BaseException:
+            self._invocation.user.throttle.in_flight -= 1
+            raise
+        self._end(keep=keep)
+
+    def _broke(self) -> None:
+        invocation = self._invocation
+        _log.exception(
+            "activation %s of %s failed inside the server", invocation.id, invocation.name
+        )
+        self._measured.response = Response.whisk_error()
+
+    def _end(self, *, keep: bool) -> None:
+        invocation = self._invocation
+        invocation.user.throttle.in_flight -= 1
         if keep:
-            invocation.record = _record(invocation, measured)
-            self._records.add(invocation.record)
+            invocation.record = _record(invocation, self._measured)
+            self._means.records.add(invocation.record)
             invocation.done.set()
 
-    async def _attempt(self, invocation: Invocation, measured: _Measured) -> None:
-        failed = await befall(self._faults, invocation)
+    async def _attempt(self) -> None:
+        invocation, measured = self._invocation, self._measured
+        failed = await befall(self._means.faults, invocation)
         if failed is not None:
             measured.response = failed
             return
         if builtin := invocation.action.exec.get(BUILTIN):
             began = time.perf_counter()
-            measured.response, measured.logs = await self._builtins.run(
+            measured.response, measured.logs = await self._means.builtins.run(
                 builtin,
                 invocation.arguments,
                 namespace=invocation.user.namespace,
@@ -93,43 +185,49 @@ class Activation:
             )
             measured.run = time.perf_counter() - began
             return
-        runtime = self._runtimes.find(invocation.action.kind)
+        runtime = self._means.runtimes.find(invocation.action.kind)
         if runtime is None:
-            self._refuse(invocation, measured)
+            self._refuse()
             return
-        container = await self._container(invocation, runtime, measured)
+        container = await self._pool.lease(invocation.key)
         if container is None:
-            return
+            container = await self._started(runtime)
+        else:
+            container.begin_logs(invocation.action.limits["logs"] * MEGABYTE)
+        if container is not None:
+            await self._run_in(container)
+
+    async def _run_in(self, container: Container) -> None:
+        invocation, measured = self._invocation, self._measured
+        container.uses += 1
         try:
             measured.began = measured.began or time.time()
             began = time.perf_counter()
-            with crashing(self._faults, invocation, container.kill):
-                measured.response = await self._run(invocation, container)
+            with crashing(self._means.faults, invocation, container.kill):
+                outcome = await container.ask(
+                    invocation.id, run_request(invocation), invocation.seconds
+                )
+            measured.response = response_of(outcome, invocation, container.runtime)
             measured.run = time.perf_counter() - began
         finally:
-            self._let_go(invocation, container, measured)
+            self._let_go(container)
 
-    def _refuse(self, invocation: Invocation, measured: _Measured) -> None:
+    def _refuse(self) -> None:
         """There is nothing here to run it with."""
-        exec_ = invocation.action.exec
+        exec_ = self._invocation.action.exec
         if exec_["kind"] == "blackbox":
             text = f"Failed to pull container image '{exec_['image']}'."
             why = "This local OpenWhisk runs no container images."
         else:
             text = why = f"This local OpenWhisk has no runtime for '{exec_['kind']}' here."
-        measured.response = Response.developer_error(text)
-        measured.logs = [stamped("stderr", why)]
+        self._measured.response = Response.developer_error(text)
+        self._measured.logs = [stamped("stderr", why)]
 
-    async def _container(
-        self, invocation: Invocation, runtime: Runtime, measured: _Measured
-    ) -> Container | None:
-        """A container that holds the action, with its logs begun; None where it could not be
+    async def _started(self, runtime: Runtime) -> Container | None:
+        """A new container that holds the action, with its logs begun; None where it could not be
         initialised."""
+        invocation, measured = self._invocation, self._measured
         log_limit = invocation.action.limits["logs"] * MEGABYTE
-        container = await self._pool.lease(invocation.key)
-        if container is not None:
-            container.logs.begin(log_limit)
-            return container
         async with _returning(self._pool, invocation.key) as started:
             async with self._pool.cold_starts:
                 measured.began = time.time()
@@ -141,79 +239,30 @@ class Activation:
                     memory_limit=limits["memory"] * MEGABYTE,
                     slots=limits["concurrency"] if runtime.concurrent else 1,
                 )
-                container.logs.begin(log_limit)
-                failure = await self._init(invocation, container)
+                container.begin_logs(log_limit)
+                outcome = await container.ask(
+                    invocation.id, init_request(invocation), invocation.seconds
+                )
+                failure = init_failure(outcome, invocation, container)
                 measured.init = time.perf_counter() - began
             if failure is None:
                 started.keep = True
                 self._pool.ready(container)
                 return container
             measured.response = failure
-            self._finish_logs(container, measured)
+            self._finish_logs(container)
             return None
 
-    async def _init(self, invocation: Invocation, container: Container) -> Response | None:
-        """Load the action; the response where that failed."""
-        exec_ = invocation.action.exec
-        value = {
-            "code": exec_.get("code", ""),
-            "binary": bool(exec_.get("binary")),
-            "main": exec_.get("main") or "main",
-            "env": {f"__OW_{k.upper()}": v for k, v in self._context(invocation).items()}
-            | dict(invocation.environ),
-        }
-        line = to_json({"init": value}) + b"\n"
-        outcome = await container.ask(invocation.id, line, invocation.seconds)
-        if isinstance(outcome, Ending):
-            return self._ended(outcome, invocation, container.runtime, during_init=True)
-        return _not_initialised(outcome, container)
-
-    async def _run(self, invocation: Invocation, container: Container) -> Response:
-        container.uses += 1
-        request: dict[str, JSON] = {"value": invocation.arguments, **self._context(invocation)}
-        line = to_json(request) + b"\n"
-        outcome = await container.ask(invocation.id, line, invocation.seconds)
-        if isinstance(outcome, Ending):
-            return self._ended(outcome, invocation, container.runtime, during_init=False)
-        return Response.failed(outcome.text) if outcome.failed else Response.of(outcome.text)
-
-    def _ended(
-        self, ending: Ending, invocation: Invocation, runtime: Runtime, *, during_init: bool
-    ) -> Response:
-        """The response where there was no answer."""
-        if ending is Ending.OVER_TIME:
-            limit = invocation.action.limits["timeout"]
-            return Response.over_time(limit, during_init=during_init)
-        if ending is Ending.OUT_OF_MEMORY:
-            return Response.out_of_memory()
-        proxy = runtime.proxy
-        text = proxy.not_started if during_init else proxy.exited
-        return Response.proxy(text) if proxy.answered else Response.developer_error(text)
-
-    def _context(self, invocation: Invocation) -> dict[str, str]:
-        """What an action finds as `__OW_...`."""
-        action = invocation.action
-        context = {
-            "namespace": invocation.user.namespace,
-            "action_name": f"/{action.path}",
-            "action_version": action.version,
-            "activation_id": invocation.id,
-            "transaction_id": invocation.transaction,
-            "deadline": str(int((time.time() + invocation.seconds) * 1000)),
-        }
-        if action.annotations.get("provide-api-key", True) is not False:
-            context["api_key"] = invocation.user.auth
-        return context
-
-    def _let_go(self, invocation: Invocation, container: Container, measured: _Measured) -> None:
-        self._finish_logs(container, measured)
-        if measured.response.keeps_container:
+    def _let_go(self, container: Container) -> None:
+        self._finish_logs(container)
+        if self._measured.response.keeps_container:
             self._pool.give_back(container)
         else:
             self._pool.discard(container)
 
-    def _finish_logs(self, container: Container, measured: _Measured) -> None:
-        measured.logs = container.logs.end()
+    def _finish_logs(self, container: Container) -> None:
+        measured = self._measured
+        measured.logs = container.end_logs()
         response = measured.response
         if response.status is Status.DEVELOPER_ERROR and not response.timed_out:
             measured.logs.append(stamped("stderr", INCOMPLETE))
@@ -237,21 +286,6 @@ class _returning:
             self._pool.give_up(self._key)
         else:
             self._pool.discard(self.container)
-
-
-def _not_initialised(outcome: Answer, container: Container) -> Response | None:
-    """What the answer to an initialisation says: None if all is well."""
-    try:
-        answer = json.loads(outcome.text)
-    except ValueError:
-        answer = None
-    if isinstance(answer, dict) and answer.get("ok") is True:
-        return None
-    if isinstance(answer, dict) and isinstance(answer.get("error"), str):
-        failed = outcome.failed  # told by a runtime of ours, not by the action
-        return Response.failed(outcome.text) if failed else Response.proxy(answer["error"])
-    container.logs.add("stderr", "The action did not initialize properly.")
-    return Response.proxy(container.runtime.proxy.not_started)
 
 
 def _record(invocation: Invocation, measured: _Measured) -> Record:

@@ -75,11 +75,32 @@ class Builtins:
                 with anyio.fail_after(seconds):
                     result = await result
         except Thrown as thrown:
-            shown = {"error": f"An error has occurred: {thrown}"}
-            return Response(Status.DEVELOPER_ERROR, shown, len(to_json(shown))), call.logs
+            return _failed(thrown), call.logs
         except TimeoutError:
             return Response.over_time(round(seconds * 1000), during_init=False), call.logs
-        return Response.of(to_json(result).decode("utf-8", "surrogatepass")), call.logs
+        return _response(result), call.logs
+
+    def run_at_once(
+        self, name: str, arguments: Mapping[str, JSON] | list[JSON], *, namespace: str
+    ) -> tuple[Response, list[str]] | None:
+        """The same where `name` has nothing to wait for; else None, and nothing is done."""
+        builtin = BUILTINS[name]
+        if inspect.iscoroutinefunction(builtin):
+            return None
+        call = Call(arguments, namespace, self._api_host)
+        try:
+            return _response(builtin(call)), call.logs
+        except Thrown as thrown:
+            return _failed(thrown), call.logs
+
+
+def _response(result: JSON) -> Response:
+    return Response.told(result, to_json(result).decode("utf-8", "surrogatepass"))
+
+
+def _failed(thrown: Thrown) -> Response:
+    shown = {"error": f"An error has occurred: {thrown}"}
+    return Response(Status.DEVELOPER_ERROR, shown, len(to_json(shown)))
 
 
 def _echo(call: Call) -> JSON:

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-import anyio
-
 from aowhisk.local.accounting import Broken, Budget, Tally
 from aowhisk.local.composition import Composition
 from aowhisk.local.documents import record_of
@@ -108,8 +106,7 @@ class Composer:
             self._invoker.keep(part.record)
             return part
         self._invoker.submit(part)
-        with anyio.move_on_after(part.seconds + ACK_DELAY):
-            await part.done.wait()
+        await part.done.wait_for(part.seconds + ACK_DELAY)
         return part
 
     def _start(self, invocation: Invocation, budget: Budget) -> None:

@@ -194,6 +194,16 @@ class Container:
             self.kill()
             raise
 
+    def begin_logs(self, limit: int) -> None:
+        """An activation begins that may log `limit` bytes. Where others are running here, nobody
+        can say whose a line is; it goes to the first that ends."""
+        if self.running == 1:
+            self.logs.begin(limit)
+
+    def end_logs(self) -> list[str]:
+        """The lines of the activation that ends now."""
+        return self.logs.end(last=self.running == 1)
+
     def check(self) -> None:
         """Kill what uses too much memory or too many processes, and what its own dead main process
         left running."""

@@ -124,7 +124,8 @@ class Action(_Stored):
     @property
     def is_conductor(self) -> bool:
         """Whether its answers say which action to run next; a sequence never is one."""
-        return not self.is_sequence and is_truthy(self.annotations.get("conductor"))
+        found = self.annotations.get("conductor")
+        return found is not None and is_truthy(found) and not self.is_sequence
 
     @property
     def is_composed(self) -> bool:

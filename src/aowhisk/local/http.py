@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -132,7 +133,7 @@ class Request:
     def __init__(self, scope: ASGIScope, receive: ASGIReceive) -> None:
         self._scope = scope
         self._receive = receive
-        self._query: dict[str, str] | None = None
+        self._query: Mapping[str, str] | None = None
         self.method: str = scope["method"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.parts = _parts(scope)
@@ -148,8 +149,7 @@ class Request:
     def query(self) -> Mapping[str, str]:
         """The query's parameters; of a repeated one the first counts."""
         if self._query is None:
-            raw = self.raw_query
-            self._query = dict(reversed(parse_qsl(raw, keep_blank_values=True))) if raw else {}
+            self._query = _query_of(self.raw_query)
         return self._query
 
     def header(self, name: str) -> str | None:
@@ -278,6 +278,11 @@ def parse_json(data: bytes) -> JSON:
         raise Refusal.malformed("JSON input nested too deeply") from None
     except ValueError as problem:
         raise Refusal.malformed(f"{problem}") from None
+
+
+@lru_cache(256)
+def _query_of(raw: str) -> Mapping[str, str]:
+    return dict(reversed(parse_qsl(raw, keep_blank_values=True))) if raw else {}
 
 
 def _constant(name: str) -> JSON:

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-import anyio
-
 from aowhisk.local.entities import Action, Parameters
 from aowhisk.local.faults import FaultPlan
 from aowhisk.local.http import Refusal
+from aowhisk.local.latch import Latch
 from aowhisk.local.records import Record
 from aowhisk.local.throttle import Throttle
 from aowhisk.models import JSON
@@ -54,8 +53,8 @@ class Invocation:
     cause: str | None = None
     received: float = field(default_factory=time.time)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    done: anyio.Event = field(default_factory=anyio.Event)
-    ended: anyio.Event = field(default_factory=anyio.Event)
+    done: Latch = field(default_factory=Latch)
+    ended: Latch = field(default_factory=Latch)
     record: Record | None = None
     refusal: Refusal | None = None
     faults: FaultPlan | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
@@ -42,21 +43,35 @@ class Invoker:
         """Accept no more."""
         self._running = None
         self._closed = True
+        for invocation in self._open:
+            invocation.done.set()  # who still waits is told 202
 
     def submit(self, invocation: Invocation) -> None:
         """Begin in a container; `invocation.done` tells the end. Refused (503) once the server
         stops."""
-        _, pool = self._here()
+        tasks, pool = self._here()
         invocation.user.throttle.in_flight += 1
-        self.start(invocation, Activation(pool, self._means).run)
+        activation = Activation(invocation, pool, self._means)
+        self._begun(invocation)
+        activation.begin(
+            lambda: self._ended(invocation),
+            lambda work: tasks.start_soon(self._run, work, invocation),
+        )
 
     def start(self, invocation: Invocation, work: Callable[[Invocation], Awaitable[None]]) -> None:
         """Begin `work`, which is to end with `invocation.done`. Refused (503) once the server
         stops."""
         tasks, _ = self._here()
+        self._begun(invocation)
+        tasks.start_soon(self._run, partial(work, invocation), invocation)
+
+    def _begun(self, invocation: Invocation) -> None:
         self.count(invocation)
         self._open.add(invocation)
-        tasks.start_soon(self._run, work, invocation)
+
+    def _ended(self, invocation: Invocation) -> None:
+        self._open.discard(invocation)
+        invocation.ended.set()
 
     def count(self, invocation: Invocation) -> None:
         """Say that it has begun."""
@@ -78,14 +93,11 @@ class Invoker:
             raise RuntimeError("the local OpenWhisk is not running; enter it with `async with`")
         return self._running
 
-    async def _run(
-        self, work: Callable[[Invocation], Awaitable[None]], invocation: Invocation
-    ) -> None:
+    async def _run(self, work: Callable[[], Awaitable[None]], invocation: Invocation) -> None:
         try:
-            await work(invocation)
+            await work()
         except anyio.get_cancelled_exc_class():
-            invocation.done.set()  # the server stops: who still waits is told 202
+            invocation.done.set()
             raise
         finally:
-            self._open.discard(invocation)
-            invocation.ended.set()
+            self._ended(invocation)

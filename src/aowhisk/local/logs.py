@@ -34,19 +34,17 @@ class Logs:
 
     def begin(self, limit: int) -> None:
         """A new activation begins; it may log `limit` bytes."""
-        self.drain()
-        self._partial = dict.fromkeys(self._partial, "")
-        self._lines = []
         self._left = self._limit = limit
         self._truncated = False
 
-    def end(self) -> list[str]:
-        """The lines of the activation that ends now."""
+    def end(self, *, last: bool = True) -> list[str]:
+        """The lines of the activation that ends now. Until the next one begins there are no more,
+        if it is the `last` one running."""
         self.drain()
         for name, rest in self._partial.items():
             if rest:
                 self.add(name, rest)
-        self._partial = dict.fromkeys(self._partial, "")
+            self._partial[name] = ""
         if self._truncated:
             text = (
                 "Logs were truncated because the total bytes size exceeds the limit of "
@@ -54,6 +52,8 @@ class Logs:
             )
             self._lines.append(stamped("stderr", text))
         lines, self._lines = self._lines, []
+        if last:
+            self._limit = 0
         return lines
 
     def drain(self) -> None:

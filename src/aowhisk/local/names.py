@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from aowhisk.local.http import Refusal
 
@@ -18,6 +19,7 @@ def check_name(name: str) -> None:
     _check(name, "Name segement", "The name of the entity contains illegal characters.")  # sic
 
 
+@lru_cache(1024)
 def is_name(name: str) -> bool:
     """Whether it can be the name of an entity, or a part of its path."""
     return len(name) <= LONGEST and _SEGMENT.fullmatch(name) is not None

@@ -49,16 +49,19 @@ class Response:
         """From the line that a run was answered with."""
         size = _units(answer)
         if size > RESULT_MAX:
-            text = (
-                "The action produced a response that exceeded the allowed length: "
-                f"{size} > {RESULT_MAX} bytes. "
-                f"The truncated response was: {answer[:RESULT_MAX]}"
-            )
-            return cls(Status.APPLICATION_ERROR, {"error": text}, size)
+            return cls._too_large(answer, size)
         try:
             result = _DECODER.decode(answer)
         except (ValueError, RecursionError):
             return cls.proxy(NOT_AN_OBJECT)
+        return cls.told(result, answer)
+
+    @classmethod
+    def told(cls, result: JSON, answer: str) -> Response:
+        """From the `answer` of a run, which is the JSON of `result`."""
+        size = _units(answer)
+        if size > RESULT_MAX:
+            return cls._too_large(answer, size)
         if result is None:
             text = f"The action did not produce a valid JSON or JSON Array response: {answer}"
             return cls(Status.DEVELOPER_ERROR, {"error": text}, size)
@@ -67,6 +70,15 @@ class Response:
         if isinstance(result, dict) and "error" in result:  # whatever else is in it is thrown away
             return cls(Status.APPLICATION_ERROR, {"error": result["error"]}, size)
         return cls(Status.SUCCESS, result, size)
+
+    @classmethod
+    def _too_large(cls, answer: str, size: int) -> Response:
+        text = (
+            "The action produced a response that exceeded the allowed length: "
+            f"{size} > {RESULT_MAX} bytes. "
+            f"The truncated response was: {answer[:RESULT_MAX]}"
+        )
+        return cls(Status.APPLICATION_ERROR, {"error": text}, size)
 
     @classmethod
     def proxy(cls, text: str) -> Response:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import anyio
 from anyio.abc import TaskGroup
@@ -23,12 +24,10 @@ STEM_CELLS = 2
 
 @dataclass(eq=False, slots=True)
 class _Waiter:
-    """An activation in the queue; it gets a warm container, or (None) leave to start one."""
+    """An activation in the queue; `granted` gets a warm container, or (None) leave to start one."""
 
     key: Hashable
-    ready: anyio.Event = field(default_factory=anyio.Event)
-    container: Container | None = None
-    granted: bool = False
+    granted: Callable[[Container | None], None]
 
 
 class Pool:
@@ -88,7 +87,7 @@ class Pool:
             c.pid for c in {*self._busy, *(c for kin in self._idle.values() for c in kin)}
         )
 
-    def warm(self, key: Hashable) -> Container | None:
+    def _warm(self, key: Hashable) -> Container | None:
         """A warm container of `key`, where there is one that is free."""
         kin = self._idle.get(key)
         while kin:
@@ -100,21 +99,35 @@ class Pool:
                 self._retire(container)
         return None
 
-    async def lease(self, key: Hashable) -> Container | None:
-        """A warm container of `key`; or None, which is leave to `start` one. Waits for its turn."""
-        if container := self.warm(key):
-            return container
-        if not self._waiting and (self._count < self._size or self._evict()):
+    def seek(self, key: Hashable, granted: Callable[[Container | None], None]) -> None:
+        """`granted` gets a warm container of `key`; or None, which is leave to `start` one. At
+        once, or when it is its turn."""
+        container = self._warm(key)
+        if container is not None:
+            granted(container)
+        elif not self._waiting and (self._count < self._size or self._evict()):
             self._take(key)
-            return None
-        waiter = _Waiter(key)
-        self._waiting.append(waiter)
+            granted(None)
+        else:
+            self._waiting.append(_Waiter(key, granted))
+
+    async def lease(self, key: Hashable) -> Container | None:
+        """The same, waited for."""
+        found: asyncio.Future[Container | None] = asyncio.get_running_loop().create_future()
+
+        def granted(container: Container | None) -> None:
+            if found.cancelled():
+                self._return(key, container)
+            else:
+                found.set_result(container)
+
+        self.seek(key, granted)
         try:
-            await waiter.ready.wait()
-        except anyio.get_cancelled_exc_class():
-            self._withdraw(waiter)
+            return await found
+        except asyncio.CancelledError:
+            if not found.cancelled():  # it was granted in the same moment
+                self._return(key, found.result())
             raise
-        return waiter.container
 
     def start(
         self, key: Hashable, runtime: Runtime, *, memory_limit: int, slots: int = 1
@@ -171,10 +184,9 @@ class Pool:
         waiter = self._next_for(container.key)
         while waiter is not None and waiter.key == container.key:
             self._waiting.remove(waiter)
-            waiter.container, waiter.granted = container, True
-            waiter.ready.set()
             container.running += 1
             self._busy.add(container)
+            waiter.granted(container)
             if container.running == container.slots:
                 return
             waiter = self._next_for(container.key)
@@ -232,16 +244,14 @@ class Pool:
         while self._waiting and (self._count < self._size or self._evict()):
             waiter = self._waiting.popleft()
             self._take(waiter.key)
-            waiter.granted = True
-            waiter.ready.set()
+            waiter.granted(None)
 
-    def _withdraw(self, waiter: _Waiter) -> None:
-        if not waiter.granted:
-            self._waiting.remove(waiter)
-        elif waiter.container is not None:
-            self.give_back(waiter.container)
+    def _return(self, key: Hashable, container: Container | None) -> None:
+        """Who it was granted to has gone."""
+        if container is not None:
+            self.give_back(container)
         else:
-            self.give_up(waiter.key)
+            self.give_up(key)
 
     def _evict(self) -> bool:
         """Make room: the container that has been idle longest goes."""

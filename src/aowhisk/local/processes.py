@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import os
 import re
 import signal
@@ -13,28 +14,31 @@ __all__ = ["end_all", "usage"]
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PSS = re.compile(rb"^Pss:\s+(\d+) kB", re.MULTILINE)
 _ROUNDS = 50
+_LARGEST = 64
 
 
 def usage(pid: int, *, most: int, memory_limit: int) -> tuple[int, int]:
     """Bytes of resident memory of a process and what it started, and how many processes that is;
     not counted far beyond `most`. What forks share counts once, where the sum of all is over the
-    limit."""
-    memory, pids = 0, [pid]
-    processes: list[int] = []
-    while pids and len(processes) <= most:
+    limit: then only the largest are looked at, which takes a while for each."""
+    resident: dict[int, int] = {}
+    pids = [pid]
+    while pids and len(resident) <= most:
         one = pids.pop()
         try:
             with open(f"/proc/{one}/statm", "rb") as file:
-                memory += int(file.read().split()[1]) * _PAGE
+                resident[one] = int(file.read().split()[1]) * _PAGE
             for thread in os.listdir(f"/proc/{one}/task"):
                 with open(f"/proc/{one}/task/{thread}/children", "rb") as file:
                     pids += map(int, file.read().split())
         except (OSError, IndexError):
             continue
-        processes.append(one)
-    if memory > memory_limit and 1 < len(processes) <= most:
-        memory = sum(map(_proportional, processes))
-    return memory, len(processes)
+    memory = sum(resident.values())
+    if memory > memory_limit and 1 < len(resident) <= most:
+        memory = sum(
+            map(_proportional, heapq.nlargest(_LARGEST, resident, key=resident.__getitem__))
+        )
+    return memory, len(resident)
 
 
 def _proportional(pid: int) -> int:

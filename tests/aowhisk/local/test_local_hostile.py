@@ -124,9 +124,9 @@ async def test_a_worker_killed_while_it_is_idle_costs_nothing(
 @pytest.mark.parametrize(
     "fork",
     [
-        # never more than 2,048 processes, which end by themselves after 20 s
-        "for _ in range(11):\n        os.fork()\n    time.sleep(20)\n    os._exit(0)",
-        "for _ in range(2000):\n        if os.fork() == 0:\n"
+        # never more than 1,024 processes, which end by themselves after 20 s
+        "for _ in range(10):\n        os.fork()\n    time.sleep(20)\n    os._exit(0)",
+        "for _ in range(1000):\n        if os.fork() == 0:\n"
         "            time.sleep(20)\n            os._exit(0)\n    time.sleep(20)",
     ],
     ids=["all fork", "one forks"],

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import anyio
-
 from aowhisk.local.actions import NOT_ALLOWED, Actions
 from aowhisk.local.entities import Action
 from aowhisk.local.entitlement import Entitlement
@@ -120,8 +118,7 @@ class WebActions:
             invocation = self._begin(call, body)
         except Refusal as refusal:
             return _error(request, refusal.status, refusal.text, headers)
-        with anyio.move_on_after(self._blocking_wait):
-            await invocation.done.wait()
+        await invocation.done.wait_for(self._blocking_wait)
         return _told(call, invocation, headers)
 
     def _exported(self, target: _Target) -> tuple[User, Action]:
