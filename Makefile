@@ -40,6 +40,7 @@ test310:  ## the same for actions on Python 3.10, where it can be had
 full: $(VENV)/.ready  ## the tests with their long forms, and the benches at full size
 	$(RUN) -m pytest --slow
 	$(RUN) -m bench
+	$(RUN) bench/local.py
 
 check: lint types layers  ## style, types, layers
 
@@ -56,6 +57,7 @@ layers: $(VENV)/.ready
 
 bench: $(VENV)/.ready  ## the measurements, beside a bare loop; some with goals (bench/README.md)
 	$(RUN) -m bench
+	$(RUN) bench/local.py
 
 serve: $(VENV)/.ready  ## a local OpenWhisk on port 3233
 	$(RUN) -m aowhisk serve --port 3233

@@ -43,8 +43,11 @@ class Invoker:
         """Accept no more."""
         self._running = None
         self._closed = True
+
+    def abandon(self) -> None:
+        """The tasks are gone: whoever still waits for what runs without one is told 202."""
         for invocation in self._open:
-            invocation.done.set()  # who still waits is told 202
+            invocation.done.set()
 
     def submit(self, invocation: Invocation) -> None:
         """Begin in a container; `invocation.done` tells the end. Refused (503) once the server
@@ -97,7 +100,7 @@ class Invoker:
         try:
             await work()
         except anyio.get_cancelled_exc_class():
-            invocation.done.set()
+            invocation.done.set()  # the server stops: who still waits is told 202
             raise
         finally:
             self._ended(invocation)

@@ -172,6 +172,7 @@ class LocalOpenWhisk:
         try:
             await self._tasks.__aexit__(None, None, None)
         finally:
+            self._invoker.abandon()
             with anyio.CancelScope(shield=True):
                 await self._pool.close()
                 if self._persistence is not None:

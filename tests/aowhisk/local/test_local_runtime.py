@@ -10,6 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
+from aowhisk.local import LocalOpenWhisk
+
 DEVELOPER = "action developer error"
 APPLICATION = "application error"
 
@@ -339,3 +341,28 @@ async def test_a_worker_is_in_a_session_of_its_own(ow: Any, rest: Any) -> None:
     (pid,) = ow.worker_pids
 
     assert os.getsid(pid) == pid != os.getsid(0)
+
+
+async def test_who_waits_for_a_warm_container_when_the_server_stops_is_told_202(
+    tmp_path: Path, rest_of: Any, until: Any
+) -> None:
+    begun, told = tmp_path / "begun", []
+    code = (
+        "import time\ndef main(args):\n"
+        "    if args:\n        open(args['begun'], 'w').close()\n        time.sleep(60)\n"
+        "    return {}\n"
+    )
+    ow = LocalOpenWhisk(root=tmp_path / "ow", containers=1)
+
+    async def call(rest: Any) -> None:
+        told.append((await rest.invoke("wait", begun=str(begun))).status_code)
+
+    async with rest_of(ow) as rest, anyio.create_task_group() as tasks, ow:
+        await rest.put("wait", code)
+        assert (await rest.invoke("wait")).status_code == 200
+        tasks.start_soon(call, rest)  # in the container that is warm
+        tasks.start_soon(call, rest)  # in the queue
+        await until(begun.exists)
+
+    assert told == [202, 202]
+    assert len(ow.activations()) == 1
