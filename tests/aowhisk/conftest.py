@@ -1,8 +1,10 @@
 """Servers for the tests that need one: MongoDB (MONGO_URI, else a process on loopback), and a
-local OpenWhisk in a process of its own."""
+local OpenWhisk in a process of its own; a certificate for those that speak TLS."""
 
 from __future__ import annotations
 
+import datetime
+import ipaddress
 import os
 import uuid
 from collections.abc import Iterator
@@ -70,3 +72,30 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     """An OpenWhisk that goes on when orchestrators die."""
     with running_cluster(tmp_path) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-signed certificate for 127.0.0.1 with its key, in one file."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    cert = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(names, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    pem = serialization.Encoding.PEM
+    plain = serialization.NoEncryption()
+    form = serialization.PrivateFormat.PKCS8
+    path.write_bytes(key.private_bytes(pem, form, plain) + cert.public_bytes(pem))
+    return path

@@ -303,12 +303,14 @@ async def test_names_and_keys_that_are_no_unicode_are_found_all_the_same(mongo_u
     await fill(
         mongo_url,
         [
+            RunStarted(run="long", name="n" * 5000, at=T - 1),
             RunStarted(run="r", name="\ud800", at=T),
             *attempt("r", "c", 1, writes=(rec("b/\ud800"),), reported=True),
         ],
     )
     async with History.open(mongo_url) as history:
         assert [each.run for each in await history.runs(name="\ud800")] == ["r"]
+        assert [each.run for each in await history.runs(name="n" * 5000)] == ["long"]
         assert [each.key for each in await history.who_wrote("b/\ud800")] == ["b/\ud800"]
 
 

@@ -2,17 +2,19 @@
 
 import heapq
 import itertools
+import json
 import math
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aowhisk.pacing import Pacer
+from aowhisk.pacing import Pacer, Shares, split
 
 NOON = 1_800_000_000.0  # the start of a minute
 
@@ -191,6 +193,248 @@ def test_a_limit_that_rises_again_is_found_again() -> None:
 def test_waiting_costs_few_questions() -> None:
     found = world(Controller(60), limits=(60, None)).run(10)
     assert found.asked < 5 * 600
+
+
+# Several clients
+
+
+@dataclass
+class Commons:
+    """The document of those who share a journal, amended at once, and seen a moment later."""
+
+    document: dict[str, Any] = field(default_factory=dict)
+    amended: int = 0
+
+    def amend(self, change: Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], Any]]) -> Any:
+        self.amended += 1
+        changed, answer = change(json.loads(json.dumps(self.document)))
+        self.document = dict(changed)
+        return answer
+
+
+@dataclass
+class Sharer(World):
+    """A client that shares with those of the same commons."""
+
+    commons: Commons = field(default_factory=Commons)
+    shares: Shares = field(default_factory=lambda: Shares("me"))
+    limits: tuple[int | None, int | None] = (None, None)
+    claiming: bool = False
+    wish: int = 100
+
+    def pull(self) -> None:
+        super().pull()
+        if self.pacer.lacks and not self.claiming:
+            self.claiming = True
+            self.at(self.now + 0.005, self.claim)
+
+    def claim(self) -> None:
+        self.claiming = False
+        minute, budget, wanted, left = self.pacer.due(self.now, self.workers - self.pacer.in_flight)
+        claim = self.commons.amend(
+            lambda known: self.shares.claim(
+                known, now=self.now, minute=minute, budget=budget, wanted=wanted, left=left
+            )
+        )
+        self.pacer.granted(self.now, claim.minute, claim.granted, claim.used)
+        self.wake = math.inf
+        self.pull()
+
+    def attend(self) -> None:
+        share = self.commons.amend(
+            lambda known: self.shares.attend(
+                known,
+                now=self.now,
+                wish=self.workers,
+                in_flight=self.pacer.in_flight,
+                room=self.limits[1],
+            )
+        )
+        self.pacer.limits(self.limits[0], share)
+        self.at(self.now + 1.0, self.attend)
+        self.pull()
+
+
+def together(worlds: Sequence[World], minutes: int) -> None:
+    """Let clients, the first of which has the queue of events, do their work, one beginning a
+    little after the other."""
+    first = worlds[0]
+    for n, each in enumerate(worlds):
+        each.events, each.order = first.events, first.order
+        each.at(each.now + 0.3 * n, each.attend if isinstance(each, Sharer) else each.pull)
+    while first.events[0][0] < NOON + minutes * 60:
+        now, _, do = heapq.heappop(first.events)
+        for each in worlds:
+            each.now = now
+        do()
+
+
+def outcome(worlds: Sequence[World], allowed: float, after: int = 1) -> tuple[list[float], float]:
+    """What each used of what is allowed in the last minutes, and what was refused of all that was
+    sent after that minute."""
+    refused = sum(n for each in worlds for m, n in each.refused.items() if m > after)
+    sent = refused + sum(n for each in worlds for m, n in each.accepted.items() if m > after)
+    return [each.used(allowed, 15) for each in worlds], refused / sent
+
+
+LIMITS = [
+    (60, None, 0.5, 60),
+    (600, None, 0.5, 600),
+    (6000, 30, 5.0, 30 * 60 / 5.02),
+    (6000, 30, 0.3, 30 * 60 / 0.32),
+    (60, 10, 9.0, 60),
+]
+
+
+@pytest.mark.parametrize("clients", [2, 3])
+@pytest.mark.parametrize(("per_minute", "room", "seconds", "allowed"), LIMITS)
+def test_those_who_share_a_journal_use_all_alike_and_are_not_refused(
+    clients: int, per_minute: int, room: int | None, seconds: float, allowed: float
+) -> None:
+    controller = Controller(per_minute, math.inf if room is None else room)
+    commons = Commons()
+    worlds = []
+    for n in range(clients):
+        pacer = Pacer(shared=True, random=random.Random(n).random)
+        pacer.limits(per_minute, room)
+        worlds.append(
+            Sharer(
+                pacer,
+                [controller],
+                seconds,
+                commons=commons,
+                shares=Shares(f"p{n}"),
+                limits=(per_minute, room),
+            )
+        )
+    together(worlds, 30)
+    used, refused = outcome(worlds, min(allowed, per_minute))
+    assert sum(used) >= 0.95
+    assert refused < 0.005
+    assert min(used) >= 0.8 * max(used)
+
+
+def test_what_the_others_leave_is_used_by_one_alone() -> None:
+    controller, commons = Controller(600), Commons()
+    worlds = []
+    for n, workers in enumerate((100, 0)):
+        pacer = Pacer(shared=True, random=random.Random(n).random)
+        pacer.limits(600, None)
+        worlds.append(
+            Sharer(
+                pacer,
+                [controller],
+                workers=workers,
+                commons=commons,
+                shares=Shares(f"p{n}"),
+                limits=(600, None),
+            )
+        )
+    together(worlds, 20)
+    assert worlds[0].used(600, 15) >= 0.95
+
+
+@pytest.mark.parametrize(("per_minute", "room", "seconds", "allowed"), LIMITS)
+def test_two_strangers_find_their_way_by_refusals(
+    per_minute: int, room: int | None, seconds: float, allowed: float
+) -> None:
+    controller = Controller(per_minute, math.inf if room is None else room)
+    worlds = []
+    for n in range(2):
+        pacer = Pacer(random=random.Random(n).random)
+        pacer.limits(per_minute, room)
+        worlds.append(World(pacer, [controller], seconds))
+    together(worlds, 30)
+    used, refused = outcome(worlds, min(allowed, per_minute), after=10)
+    assert sum(used) >= 0.8
+    assert refused < 0.05
+
+
+# Shares
+
+
+@given(st.integers(1, 100), st.lists(st.integers(0, 60), min_size=1, max_size=8))
+def test_shares_add_up_and_nobody_is_favoured(whole: int, wishes: list[int]) -> None:
+    shares = split(whole, wishes)
+    assert min(shares) >= 1
+    assert whole <= sum(shares) <= whole + len(wishes)
+    for mine, wish in zip(shares, wishes, strict=True):
+        if mine < wish:
+            assert mine + 1 >= min(max(shares), whole // len(wishes))
+            assert all(other <= mine + 1 for other in shares)
+
+
+def test_a_newcomer_takes_only_what_nobody_holds() -> None:
+    old, new = Shares("old"), Shares("new")
+    known, share = old.attend({}, now=0, wish=50, in_flight=0, room=30)
+    assert share == 30
+    known, share = old.attend(known, now=1, wish=50, in_flight=30, room=30)
+    known, share = new.attend(known, now=1, wish=50, in_flight=0, room=30)
+    assert share == 1
+    known, share = old.attend(known, now=2, wish=50, in_flight=15, room=30)
+    assert share == 15
+    known, share = new.attend(known, now=2, wish=50, in_flight=1, room=30)
+    assert share == 15
+
+
+def test_one_whose_beat_stands_still_is_forgotten() -> None:
+    dead, other = Shares("dead"), Shares("other", patience=15.0)
+    known, _ = dead.attend({}, now=0, wish=50, in_flight=30, room=30)
+    for now in (100.0, 114.0, 115.0):
+        known, share = other.attend(known, now=now, wish=50, in_flight=0, room=30)
+        assert share == (30 if now == 115.0 else 1)
+    assert list(known["members"]) == ["other"]
+
+
+def test_one_known_to_be_gone_is_forgotten_at_the_second_look() -> None:
+    dead, other = Shares("dead"), Shares("other", is_gone=lambda owner: owner == "dead")
+    known, _ = dead.attend({}, now=0, wish=50, in_flight=30, room=30)
+    known, _ = other.attend(known, now=1, wish=50, in_flight=0, room=30)
+    _, share = other.attend(known, now=1.1, wish=50, in_flight=0, room=30)
+    assert share == 30
+
+
+def test_who_leaves_leaves_everything() -> None:
+    first, second = Shares("first"), Shares("second")
+    known, _ = first.attend({}, now=0, wish=50, in_flight=0, room=30)
+    _, share = second.attend(first.leave(known), now=0, wish=1, in_flight=0, room=30)
+    assert share == 30
+
+
+def test_a_minute_is_never_given_away_twice() -> None:
+    first, second = Shares("first"), Shares("second")
+    known: dict[str, Any] = {}
+    granted = 0
+    for n in range(200):
+        who = first if n % 3 else second
+        known, claim = who.claim(known, now=0, minute=7, budget=100, wanted=9, left=1 - n / 200)
+        granted += claim.granted
+    assert granted == claim.used == 100
+    _, claim = first.claim(known, now=0, minute=8, budget=100, wanted=9, left=1.0)
+    assert claim.granted == 9
+
+
+def test_without_a_grant_a_shared_pacer_sends_nothing() -> None:
+    poor = Pacer(shared=True, random=lambda: 0.5)
+    poor.limits(60, None)
+    assert (poor.ask(NOON), poor.lacks) == (math.inf, True)
+    minute, budget, wanted, _ = poor.due(NOON, 5)
+    assert (minute, budget, wanted) == (NOON // 60, 60, 5)
+    poor.granted(NOON, minute, 2, 2)
+    assert [poor.ask(NOON), poor.ask(NOON)] == [0, 0]
+    assert (poor.ask(NOON), poor.lacks) == (math.inf, True)
+    poor.granted(NOON, minute, 0, 60)
+    assert 59 < poor.ask(NOON + 1) < 61
+    assert not poor.lacks
+
+
+def test_a_grant_for_a_minute_that_is_over_counts_for_nothing() -> None:
+    late = Pacer(shared=True, random=lambda: 0.5)
+    late.limits(60, None)
+    late.ask(NOON)
+    late.ask(NOON + 61)
+    late.granted(NOON + 61, int(NOON // 60), 9, 9)
+    assert late.ask(NOON + 61) == math.inf
 
 
 # Single answers

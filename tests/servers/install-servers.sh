@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs servers of the tests under ${TOOLS:-~/.cache/aowhisk-tools}; skips what is there.
-# usage: install-servers.sh [s3] [mongo]     (default: both)
+# usage: install-servers.sh [s3] [mongo] [clients]     (default: all)
 #   s3  versitygw, built by Go in a minute or two. Where Go is missing it says so and leaves it at
 #       that, for the tests then take moto's server; in CI (the variable CI is set) it fails.
 #   mongo  see install-mongo.sh
+#   clients  see install-clients.sh
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 TOOLS=${TOOLS:-$HOME/.cache/aowhisk-tools}
@@ -21,11 +22,12 @@ s3() {
     github.com/versity/versitygw/cmd/versitygw@$VGW
   mv "$TOOLS/bin/versitygw" "$TOOLS/bin/versitygw-$VGW"
 }
-[ $# -gt 0 ] || set -- s3 mongo
+[ $# -gt 0 ] || set -- s3 mongo clients
 for what in "$@"; do
   case $what in
     s3) s3 ;;
     mongo) "$here/install-mongo.sh" ;;
-    *) echo "unknown: $what (there are: s3, mongo)" >&2; exit 2 ;;
+    clients) "$here/install-clients.sh" ;;
+    *) echo "unknown: $what (there are: s3, mongo, clients)" >&2; exit 2 ;;
   esac
 done

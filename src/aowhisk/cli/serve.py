@@ -16,7 +16,7 @@ from aowhisk.local.fault_file import load_faults
 from aowhisk.local.faults import FaultPlan
 from aowhisk.local.limits import PRACTICALLY_NONE, Limits
 from aowhisk.local.notice import Notice
-from aowhisk.local.port import listen, serve
+from aowhisk.local.port import check_certificate, listen, serve
 from aowhisk.local.server import GUEST, LocalOpenWhisk
 from aowhisk.manifest import Manifest
 from object_store.wire import STORE_URL
@@ -39,6 +39,15 @@ def serve_on_port(
             min=0, max=65535, metavar="N", help="0 takes a free one.", rich_help_panel=_WHERE
         ),
     ] = 3233,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Speak HTTPS, with this PEM of key and certificate.",
+            show_default="HTTP",
+            rich_help_panel=_WHERE,
+        ),
+    ] = None,
     ready_file: Annotated[
         Path | None,
         typer.Option(
@@ -132,8 +141,11 @@ def serve_on_port(
     )
     accounts = _accounts(auth, auth_file)
     declared = Manifest.load(manifest) if manifest is not None else None
+    if certificate is not None:
+        check_certificate(certificate)
+    scheme = "http" if certificate is None else "https"
     with listen(host, port) as sock:
-        url = f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
+        url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
         ow = LocalOpenWhisk(
             root=root,
             data=data,
@@ -162,7 +174,7 @@ def serve_on_port(
                 if wskprops is not None:
                     notice.write_wskprops(wskprops)
                 with notice.remove_after(ready_file):
-                    await serve(ow, sock, ready=tell)
+                    await serve(ow, sock, ready=tell, certificate=certificate)
 
         anyio.run(run)
 

@@ -10,6 +10,7 @@ and say what is known of a request that got no answer.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -86,6 +87,7 @@ class Client:
         self.namespace = namespace
         if namespace != "_":
             parse(namespace, kind="namespace")
+        self._user = auth.partition(":")[0]
         self._ca_bundle = ca_bundle
         self._insecure = insecure
         self._app = app
@@ -115,6 +117,14 @@ class Client:
     def is_open(self) -> bool:
         """Whether it was entered and not left."""
         return self._connection.transport is not None
+
+    @property
+    def account(self) -> str | None:
+        """A name for what OpenWhisk counts this client's invocations under, the same in every
+        process that has the same key; it does not tell the key. None for an app of this process."""
+        if self._app is not None:
+            return None
+        return sha256(f"{self.base} {self._user}".encode()).hexdigest()[:16]
 
     def __repr__(self) -> str:
         return f"Client({self.base!r}, namespace={self.namespace!r})"

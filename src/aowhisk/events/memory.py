@@ -3,7 +3,8 @@ resumes."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 from aowhisk.errors import Fenced
 from aowhisk.events.model import (
@@ -19,6 +20,8 @@ from aowhisk.events.sink import Lease, RunInfo, Told, Written, new_owner
 
 __all__ = ["MemoryJournal"]
 
+T = TypeVar("T")
+
 
 class MemoryJournal:
     """Keeps the events of all runs in lists; `events` holds them by run."""
@@ -29,6 +32,7 @@ class MemoryJournal:
         self._intents: dict[str, Intended] = {}
         self._writers: dict[str, list[Written]] = {}
         self._leases: dict[str, Lease] = {}
+        self._shared: dict[str, Mapping[str, Any]] = {}
 
     async def open(self) -> None:
         """Nothing to do."""
@@ -96,3 +100,10 @@ class MemoryJournal:
 
     def watch(self, told: Told) -> None:
         """Memory is never away."""
+
+    async def amend(
+        self, name: str, change: Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], T]]
+    ) -> T:
+        """Change a document."""
+        self._shared[name], answer = change(self._shared.get(name, {}))
+        return answer

@@ -23,6 +23,7 @@ from typing import TypeVar
 import anyio
 
 from aowhisk.errors import JournalError
+from aowhisk.events import shared
 from aowhisk.events.intake import Declared, take_in
 from aowhisk.events.model import Ended, Event, Intended, RunState
 from aowhisk.events.mongo_database import Client, Database, Encoded, encode
@@ -173,6 +174,10 @@ class MongoJournal:
         """`owner` is no longer at work on the run."""
         lease = {"_id": run, "owner": owner}
         await self._ask(lambda: self._database.delete("leases", lease))
+
+    async def amend(self, name: str, change: shared.Change[_T]) -> _T:
+        """Change a small document that all processes share; gives back what `change` answers."""
+        return await self._ask(lambda: shared.amend_mongo(self._database, name, change))
 
     async def _ask(self, work: Callable[[], Awaitable[_T]]) -> _T:
         return await self._writer.insist(work)

@@ -221,6 +221,14 @@ class Database:
                 except BulkWriteError as error:  # another made the same document just now
                     requests = [requests[n] for n in sorted(_there(error))]
 
+    async def change(
+        self, collection: str, query: Mapping[str, Any], change: Mapping[str, Any]
+    ) -> bool:
+        """Change the one document that the query finds; whether there was one."""
+        with self._door():
+            result = await self._collection(collection).update_one(query, change)
+            return bool(result.matched_count)
+
     async def delete(self, collection: str, query: Mapping[str, Any]) -> None:
         """Delete the documents that a query finds."""
         with self._door():

@@ -17,7 +17,7 @@ from aowhisk.events.mongo_database import Database
 from aowhisk.events.mongo_documents import clean
 from aowhisk.events.sink import RunInfo
 
-__all__ = ["Change", "Runs", "change_of"]
+__all__ = ["Change", "Runs", "change_of", "clip"]
 
 _STATES = [state.value for state in RunState]
 _OPEN = {RunState.QUEUED.value, RunState.RUNNING.value}
@@ -47,8 +47,8 @@ def change_of(event: Event, seq: int) -> Change | None:
     match event:
         case RunStarted():
             state = RunState.QUEUED if event.queued else RunState.RUNNING
-            labels = [{"name": _clip(k), "value": _clip(v)} for k, v in event.labels.items()]
-            more = {"name": _clip(event.name), "labels": labels[:_LABELS], "started": event.at}
+            labels = [{"name": clip(k), "value": clip(v)} for k, v in event.labels.items()]
+            more = {"name": clip(event.name), "labels": labels[:_LABELS], "started": event.at}
             return Change(event.run, {**_fields(state, None, seq), **more}, starts=True)
         case Taken():
             return Change(event.run, _fields(RunState.RUNNING, None, seq))
@@ -158,7 +158,8 @@ def _fields(state: RunState, ended: float | None, seq: int) -> dict[str, Any]:
     return {"state": state.value, "ended": ended, "seq": seq}
 
 
-def _clip(text: str) -> str:
+def clip(text: str) -> str:
+    """A name or a label as the document of a run has it."""
     return clean(text[:_CLIP])
 
 

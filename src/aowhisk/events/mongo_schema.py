@@ -43,6 +43,7 @@ INDEXES = {
     ),
     "chunks": (Index("run", ("run",)),),
     "leases": (),
+    "shared": (),
 }
 _log = logging.getLogger("aowhisk")
 _OURS = {"_id": "aowhisk"}
@@ -99,6 +100,8 @@ async def prepare(database: Database, *, create: bool = True) -> None:
 async def _check_empty(database: Database) -> None:
     for collection in INDEXES:
         if await database.find(collection, {}, ["_id"], limit=1):
+            if await database.find("journal", _OURS):
+                return  # another process has made it just now
             raise ConfigError(
                 f"the database {database.label} has {collection!r} of something else; name "
                 "another database in AOWHISK_JOURNAL"

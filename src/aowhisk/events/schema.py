@@ -4,7 +4,7 @@
 the event's other fields as JSON. `runs` and `objects` are taken from it while it is written, for
 questions that people ask; `calls` and `attempts` are views. `activations`, the successful ones by
 action and bytes read, fills itself by a trigger, so that a process of an older version that still
-has the file open takes part.
+has the file open takes part. `shared` holds small documents by which processes agree.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aowhisk.events.damage import reason
 
 __all__ = ["VERSION", "prepare", "version_of"]
 
-VERSION = 2
+VERSION = 3
 
 _V1 = """
 CREATE TABLE events (
@@ -92,7 +92,10 @@ INSERT OR IGNORE INTO activations
   FROM events WHERE kind = 'ended' AND json_extract(body, '$.activation.duration') IS NOT NULL
     AND json_extract(body, '$.error') IS NULL;
 """
-_STEPS = (_V1, _V2)  # what makes a file of version n one of version n + 1
+_V3 = """
+CREATE TABLE shared (name TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+"""
+_STEPS = (_V1, _V2, _V3)  # what makes a file of version n one of version n + 1
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -6,10 +6,10 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from aowhisk.events.model import Ended, Event, Intended, RunState
 
@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 _log = logging.getLogger("aowhisk")
+T = TypeVar("T")
 
 
 def new_owner() -> str:
@@ -148,6 +149,13 @@ class Journal(Protocol):
     def watch(self, told: Told) -> None:
         """Call `told` when the database is away, with the reason, and when it is back, with None;
         and with the number of events that wait for it."""
+
+    async def amend(
+        self, name: str, change: Callable[[Mapping[str, Any]], tuple[Mapping[str, Any], T]]
+    ) -> T:
+        """Change a small JSON document that all processes share, empty at first, one at a time.
+        `change` makes of what it says what it shall say, and an answer, which is given back; it may
+        be called more than once, in another thread."""
 
 
 class Recorder:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import anyio
 
 from aowhisk.errors import ConfigError, JournalError
+from aowhisk.events import shared
 from aowhisk.events.damage import reason
 from aowhisk.events.intake import Declared, take_in
 from aowhisk.events.model import Event, RunState
@@ -171,10 +172,17 @@ class SqliteJournal:
         drop = "DELETE FROM leases WHERE run = ? AND owner = ?"
         await self._ask(lambda: self._change(drop, who))
 
-    def _change(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    async def amend(self, name: str, change: shared.Change[_T]) -> _T:
+        """Change a small document that all processes share; gives back what `change` answers."""
+        return await self._ask(lambda: shared.amend_sqlite(self._opened(), name, change))
+
+    def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             raise JournalError(f"the journal {self._path} is not open")
-        self._connection.executemany(statement, rows)
+        return self._connection
+
+    def _change(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        self._opened().executemany(statement, rows)
 
     async def _ask(self, work: Callable[[], _T]) -> _T:
         """Run blocking work in the journal's thread; waits while the file is locked or full."""
@@ -216,9 +224,7 @@ class SqliteJournal:
             connection.close()
 
     def _fetch(self, query: str, *values: object) -> list[Any]:
-        if self._connection is None:
-            raise JournalError(f"the journal {self._path} is not open")
-        return self._connection.execute(query, values).fetchall()
+        return self._opened().execute(query, values).fetchall()
 
     def _writers(self, key: str, other_than: str) -> list[tuple[Any, Any]]:
         last = self._fetch(
@@ -251,9 +257,7 @@ class SqliteJournal:
 
     def _insert(self, batch: list[Row]) -> None:
         """Write a batch in one transaction, but for the runs that another process owns."""
-        connection = self._connection
-        if connection is None:
-            raise JournalError(f"the journal {self._path} is not open")
+        connection = self._opened()
         connection.execute("BEGIN IMMEDIATE")
         try:
             try:

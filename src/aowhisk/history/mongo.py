@@ -17,7 +17,7 @@ from aowhisk.events.mongo import MongoJournal
 from aowhisk.events.mongo_database import Database
 from aowhisk.events.mongo_documents import clean
 from aowhisk.events.mongo_events import BREATH, Events
-from aowhisk.events.mongo_runs import Runs
+from aowhisk.events.mongo_runs import Runs, clip
 from aowhisk.events.mongo_schema import existing
 from aowhisk.events.writer import Away
 from aowhisk.history.calls import Calls, Step, step_of, time_of
@@ -65,7 +65,7 @@ class MongoSource:
             return []
         query: dict[str, Any] = {"started": _between(period)}
         if name is not None:
-            query["name"] = clean(name)
+            query["name"] = clip(name)
         async with self._asking():
             found = await self._runs.newest(query, None if state is None else state.value, limit)
         return [_summary(each) for each in found]

@@ -26,6 +26,7 @@ from aowhisk.events import Recorder
 from aowhisk.events import model as events
 from aowhisk.invoker.attempt import Attempt, AttemptEnd
 from aowhisk.invoker.catalog import ActionFacts, Catalog
+from aowhisk.invoker.commons import Commons
 from aowhisk.invoker.gate import Gate, Pass
 from aowhisk.invoker.last_words import with_last_words
 from aowhisk.invoker.protocol import Protocol
@@ -33,7 +34,17 @@ from aowhisk.models import JSON, Accepted, Activation, from_ms
 from aowhisk.poller import Poller
 from object_store import StoreError
 
-__all__ = ["Attempt", "AttemptEnd", "Catalog", "Gate", "Invoker", "Patience", "Protocol", "intent"]
+__all__ = [
+    "Attempt",
+    "AttemptEnd",
+    "Catalog",
+    "Commons",
+    "Gate",
+    "Invoker",
+    "Patience",
+    "Protocol",
+    "intent",
+]
 
 _SKEW = 120.0  # seconds by which OpenWhisk's clock may be behind ours
 _CANDIDATES = 20  # activations to name where none is known to be the attempt's

@@ -54,11 +54,14 @@ class Tally:
     duration: int = 0
     logs: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.time)
+    ended: int = 0
+    """When the last one ended, in epoch ms; the whole must not seem to have ended before it."""
 
     def add(self, record: Record) -> None:
         """Count one that ended."""
         self.logs.append(record.id)
         self.duration += record.document["duration"]
+        self.ended = max(self.ended, record.document["end"])
         for annotation in record.document["annotations"]:
             if annotation["key"] == "limits":
                 self.memory = max(self.memory or 0, annotation["value"]["memory"])
@@ -85,7 +88,7 @@ class Tally:
             response,
             annotations,
             start=int(self.began * 1000),
-            end=int(time.time() * 1000),
+            end=max(int(time.time() * 1000), self.ended),
             duration=self.duration,
             logs=self.logs,
         )

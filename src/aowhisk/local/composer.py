@@ -28,6 +28,7 @@ __all__ = ["Composer"]
 
 _log = logging.getLogger(__name__)
 REMOVED = "Action could not be found or may have been deleted."
+MISMATCHED = "Action version is not compatible and cannot be invoked."
 NOT_FETCHED = "Action could not be fetched."
 ACK_DELAY = 60.0
 """Seconds that the controller waits for a component beyond the component's time limit."""
@@ -168,7 +169,7 @@ class Composer:
         except Refusal as refusal:
             if refusal.status == 404:
                 return Response.application_error(REMOVED)
-            return Response.whisk_error(NOT_FETCHED)
+            return Response.whisk_error(MISMATCHED)
         if stored.is_sequence:
             return Response.whisk_error(NOT_FETCHED)
         part.action = replace(stored, version=found.version)
@@ -176,6 +177,7 @@ class Composer:
 
 
 def _fallback(part: Invocation, response: Response) -> Record:
-    """Of what the invoker could not run."""
+    """Of what the invoker could not run, of which it knows next to nothing."""
+    part.binding = None
     now = int(time.time() * 1000)
     return record_of(part, response, {"kind": "unknown"}, start=now, end=now, duration=0)

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, unquote_to_bytes
 
+from aowhisk.local.media import accepts
 from aowhisk.models import JSON
 
 __all__ = [
@@ -45,7 +46,6 @@ CORS = (
 _JSON_TYPE = "application/json"
 _TEXT_TYPE = "text/plain; charset=UTF-8"
 _BODILESS = frozenset({204, 304})
-_JSON = _JSON_TYPE.encode()
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 
@@ -213,19 +213,13 @@ class Request:
     @property
     def accepts_json(self) -> bool:
         """Whether the client takes JSON."""
-        return self._accepts(_JSON, b"application/*")
+        accept = self.header("accept")
+        return accept in (None, "*/*", _JSON_TYPE) or accepts(accept, _JSON_TYPE)
 
     @property
     def accepts_text(self) -> bool:
         """Whether the client takes plain text."""
-        return self._accepts(b"text/plain", b"text/*")
-
-    def _accepts(self, *kinds: bytes) -> bool:
-        accept = self.headers.get(b"accept")
-        if accept is None or (accept in (b"*/*", _JSON) and kinds[0] == _JSON):
-            return True
-        given = {part.partition(b";")[0].strip().lower() for part in accept.split(b",")}
-        return not given.isdisjoint((b"*/*", *kinds))
+        return accepts(self.header("accept"), _TEXT_TYPE)
 
 
 async def send_reply(send: ASGISend, request: Request, reply: Reply) -> None:
@@ -315,6 +309,8 @@ def _parts(scope: ASGIScope) -> list[str]:
     if raw is None:
         return str(scope["path"]).split("/")[1:]
     raw = raw.partition(b"?")[0]
+    if not raw.startswith(b"/"):  # a whole URL is a path, too (RFC 9112, 3.2.2)
+        raw = b"/" + raw.partition(b"://")[2].partition(b"/")[2]
     if b"%" not in raw:
         return raw.decode("utf-8", "replace").split("/")[1:]
     return [unquote_to_bytes(part).decode("utf-8", "replace") for part in raw.split(b"/")][1:]

@@ -10,7 +10,7 @@ __all__ = ["Form", "MediaType", "accepts"]
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _TYPE = re.compile(rf"\s*({_TOKEN})/({_TOKEN})\s*")
-_PARAMETER = re.compile(rf';\s*({_TOKEN})\s*=\s*({_TOKEN}|"(?:[^"\\]|\\.)*")\s*')
+_PARAMETER = re.compile(rf';\s*({_TOKEN})\s*=\s*({_TOKEN}|"(?:[\t !#-\[\]-~]|\\[\t -~])*")\s*')
 _BARE = re.compile(_TOKEN)
 _CHARSET = re.compile(r"US-ASCII|ISO-8859-\d+|UTF-8|UTF-(16|32)([BL]E)?", re.IGNORECASE)
 _BINARY_TREES = frozenset({"audio", "font", "image", "message", "multipart", "video"})
@@ -122,19 +122,23 @@ class MediaType:
 
 def accepts(accept: str | None, content_type: str) -> bool:
     """Whether a client that sent the header Accept: `accept` takes `content_type`: the most exact
-    range decides; q=0 refuses."""
-    if accept is None or not accept.strip():
-        return True
+    range decides; q=0 refuses. A header that is none says nothing."""
     wanted = MediaType.parse(content_type)
-    ranges = [given for part in accept.split(",") if (given := MediaType.parse(part))]
-    if wanted is None:
-        return False
+    ranges = [_range(part) for part in (accept or "").split(",") if part.strip()]
+    if wanted is None or not ranges or None in ranges:
+        return True
     fitting = [
         (given.main != "*", given.sub != "*", _quality(given))
         for given in ranges
-        if given.main == "*" or (given.main == wanted.main and given.sub in ("*", wanted.sub))
+        if given is not None
+        and (given.main == "*" or (given.main == wanted.main and given.sub in ("*", wanted.sub)))
     ]
     return bool(fitting) and max(fitting)[2] > 0
+
+
+def _range(text: str) -> MediaType | None:
+    """A media range; `*` alone is `*/*`, as old Java says it."""
+    return MediaType.parse(re.sub(r"^\s*\*\s*(?=;|$)", "*/*", text))
 
 
 def _quality(given: MediaType) -> float:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -16,7 +18,15 @@ from aowhisk.local.server import LocalOpenWhisk
 if TYPE_CHECKING:
     import uvicorn
 
-__all__ = ["listen", "serve"]
+__all__ = ["check_certificate", "listen", "serve"]
+
+
+def check_certificate(file: Path) -> None:
+    """Raise ConfigError where `file` does not hold a certificate and its key."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(file)
+    except (OSError, ssl.SSLError) as problem:
+        raise ConfigError(f"{file} holds no certificate with its key (PEM): {problem}") from problem
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -36,9 +46,15 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def serve(ow: LocalOpenWhisk, sock: socket.socket, *, ready: Callable[[], None]) -> None:
-    """Answer on `sock` until SIGINT or SIGTERM; calls `ready` once it does. Needs uvicorn (extra
-    `web`)."""
+async def serve(
+    ow: LocalOpenWhisk,
+    sock: socket.socket,
+    *,
+    ready: Callable[[], None],
+    certificate: Path | None = None,
+) -> None:
+    """Answer on `sock` until SIGINT or SIGTERM; calls `ready` once it does. `certificate` is a PEM
+    file with key and certificate: HTTPS; None: HTTP. Needs uvicorn (extra `web`)."""
     try:
         import uvicorn
     except ImportError as problem:
@@ -62,6 +78,7 @@ async def serve(ow: LocalOpenWhisk, sock: socket.socket, *, ready: Callable[[], 
         access_log=False,
         timeout_keep_alive=70,  # OpenWhisk's idle timeout
         timeout_graceful_shutdown=1,
+        ssl_certfile=certificate,
     )
     server = Server(config)
     async with anyio.create_task_group() as tasks:

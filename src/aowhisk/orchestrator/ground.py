@@ -11,7 +11,7 @@ import anyio
 from aowhisk.client import Client
 from aowhisk.errors import AowhiskError, ConfigError, NotFound, Rejected
 from aowhisk.events import Journal, Recorder, Sink, open_journal
-from aowhisk.invoker import Catalog, Gate, Invoker, Patience, Protocol
+from aowhisk.invoker import Catalog, Commons, Gate, Invoker, Patience, Protocol
 from aowhisk.orchestrator.active import Once, positive
 from aowhisk.pacing import Pacer
 from aowhisk.poller import Poller
@@ -56,6 +56,8 @@ class Ground:
     store: ObjectStore | None
     recorder: Recorder
     parts: Parts
+    commons: Commons | None
+    """What is shared with other processes; None where OpenWhisk is our own."""
 
     def __init__(self, given: Given) -> None:
         self._given = given
@@ -83,7 +85,12 @@ class Ground:
             stack.push_async_callback(_finish, lambda: entered.__aexit__(None, None, None))
         self.store = store
         self._catalog = Catalog(given.client)
-        self._gate = Gate(Pacer())
+        account = given.client.account
+        self._gate = Gate(Pacer(shared=account is not None))
+        self.commons = None
+        if account is not None:
+            patience = given.patience.lease
+            self.commons = Commons(self._gate, journal, account, patience=patience)
         self._protocol = Protocol(self.store)
         self.parts = self._build(born)
         self.is_open = True
@@ -152,6 +159,8 @@ class Ground:
         self._gate.limits(
             per_minute=limits.invocations_per_minute, concurrent=limits.concurrent_invocations
         )
+        if self.commons is not None:
+            await self.commons.attend()
         self._protocol.limit(limits.max_payload_size)
         self._limit = min(_MOST, limits.concurrent_invocations or _MOST)
 

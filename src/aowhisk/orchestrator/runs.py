@@ -58,6 +58,8 @@ class Runs:
         self._owners = Owners(self._ground.recorder, lease=self._lease)
         self._ground.recorder.journal.watch(self._tell_journal)
         group.start_soon(self._owners.beat, self._ours)
+        if self._ground.commons is not None:
+            group.start_soon(self._ground.commons.run)
 
     async def close(self) -> None:
         """Interrupt what runs, and wait as long as its last words may take."""

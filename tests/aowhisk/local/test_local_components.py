@@ -3,8 +3,14 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aowhisk.local import Limits
+from aowhisk.local.components import check_sequence
+from aowhisk.local.entities import Action
+from aowhisk.local.http import Refusal
+from aowhisk.local.store import Store
 
 ADD = "def main(args):\n    return {'n': args.get('n', 0) + args.get('by', 1)}\n"
 
@@ -174,3 +180,25 @@ async def test_annotations_are_not_deleted_in_the_same_breath_as_components_are_
     assert {"key": "x", "value": 1} in kept.json()["annotations"]
     gone = await rest.http.put("actions/s?overwrite=true", json={"delAnnotations": ["x"]})
     assert {"key": "x", "value": 1} not in gone.json()["annotations"]
+
+
+@given(st.lists(st.lists(st.integers(0, 5), min_size=1, max_size=4), max_size=6), st.integers(1, 9))
+def test_what_is_counted_is_what_would_run(trees: list[list[int]], limit: int) -> None:
+    """Given sequences of earlier ones (0 is a plain action), each is refused exactly when more
+    actions than allowed would run, or one of its sequences is longer than that by itself."""
+    store, leaves, fits = Store(), [1], [True]
+    store.put(Action(namespace="ns", name="a0", exec={"kind": "python:3"}, limits={}))
+    for tree in trees:
+        parts = [one % len(leaves) for one in tree]
+        components = [f"ns/a{one}" for one in parts]
+        leaves.append(sum(leaves[one] for one in parts))
+        fits.append(len(parts) <= limit and all(fits[one] for one in parts))
+        try:
+            check_sequence(store, "ns/new", components, limit)
+            refused_ = False
+        except Refusal:
+            refused_ = True
+        assert refused_ == (not fits[-1] or leaves[-1] > limit)
+        exec_ = {"kind": "sequence", "components": [f"/{one}" for one in components]}
+        name = f"a{len(leaves) - 1}"
+        store.put(Action(namespace="ns", name=name, exec=exec_, limits={}))

@@ -61,7 +61,10 @@ def test_only_the_bare_type_is_json_and_what_ends_in_plus_json_is_of_its_family(
         ("application/json, */*;q=0.5", True),
         ("text/html;q=0, */*", False),
         ("text/*;q=0, text/html", True),
-        ("nonsense", False),
+        ("nonsense", True),
+        ("audio/ogg, nonsense", True),
+        ("audio/ogg, *; q=.2", True),
+        ("audio/ogg, *; q=0", False),
     ],
 )
 def test_the_most_exact_range_decides(accept: str | None, accepted: bool) -> None:

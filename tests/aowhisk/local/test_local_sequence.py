@@ -338,6 +338,17 @@ async def test_a_component_that_becomes_a_sequence_on_the_way_cannot_be_run(
     assert whole["response"]["result"] == {"error": "Action could not be fetched."}
 
 
+async def test_a_component_that_becomes_a_trigger_on_the_way_cannot_be_run(
+    rest: Any, halfway: Any
+) -> None:
+    await rest.http.delete("actions/next")
+    await rest.http.put("triggers/next", json={})
+    whole, _ = await halfway()
+    assert whole["response"]["status"] == "whisk internal error"
+    text = "Action version is not compatible and cannot be invoked."
+    assert whole["response"]["result"] == {"error": text}
+
+
 async def test_a_component_that_is_never_heard_of_ends_it_at_last(
     opened: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -412,3 +423,16 @@ async def test_who_waits_when_the_server_stops_is_told_202(
         tasks.start_soon(call, rest)
         await until(begun.exists)
     assert told == [202]
+
+
+async def test_a_sequence_and_its_records_are_there_after_a_restart(
+    opened: Any, tmp_path: Path
+) -> None:
+    async with opened(data=tmp_path / "data") as (_, rest):
+        await rest.put("a", ADD)
+        await put(rest, "s", "a", "a")
+        before = (await rest.invoke("s", n=1)).json()
+    async with opened(data=tmp_path / "data") as (_, rest):
+        assert await rest.record(before["activationId"]) == before
+        assert (await rest.record(before["logs"][0]))["cause"] == before["activationId"]
+        assert await rest.result("s", n=1) == {"n": 3}

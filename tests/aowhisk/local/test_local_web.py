@@ -430,3 +430,30 @@ async def test_a_binding_reaches_the_published_package_of_another_and_no_other(
 
         assert [one.namespace for one in ow.activations()] == ["bert"]
     assert (through.status_code, refused.status_code) == (200, 403)
+
+
+async def test_a_sequence_is_a_web_action_too(rest: Any, web: httpx.AsyncClient) -> None:
+    await rest.put("first", "def main(args):\n    return {'n': int(args['n']) + 1}\n")
+    await rest.put("second", "def main(args):\n    return {'body': str(args['n'])}\n")
+    body = {
+        "exec": {"kind": "sequence", "components": ["/_/first", "/_/second"]},
+        "annotations": [{"key": "web-export", "value": True}],
+    }
+    await rest.http.put("actions/both", json=body)
+
+    assert (await web.get("default/both?n=1")).text == "2"
+    failed = await web.get("default/both.text?n=x")
+    assert (failed.status_code, "invalid literal" in failed.text) == (200, True)
+
+
+async def test_a_composition_is_a_web_action_too(rest: Any, web: httpx.AsyncClient) -> None:
+    code = (
+        "def main(args):\n"
+        "    if args.get('$step'):\n"
+        "        return {'params': {'body': args['n']}}\n"
+        "    return {'action': 'next', 'params': {'n': args['n']}, 'state': {'$step': 1}}\n"
+    )
+    await rest.put("next", "def main(args):\n    return {'n': int(args['n']) + 1}\n")
+    await put(rest, "conductor", code, conductor=True)
+
+    assert (await web.get("default/conductor?n=1")).json() == 2

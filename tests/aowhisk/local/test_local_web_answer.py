@@ -1,11 +1,14 @@
 """A web action's result as an HTTP answer."""
 
 import base64
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from aowhisk.local.web.answer import Answer, Unfit, pretty, to_answer
+from aowhisk.local.web.answer import EXTENSIONS, Answer, Unfit, pretty, to_answer
 
 PNG = base64.b64encode(b"\x89PNG\x00").decode()
 
@@ -180,3 +183,33 @@ def test_json_is_printed_with_its_keys_in_order_over_several_lines() -> None:
     assert pretty({"b": [1, {"c": "é"}], "a": {}}) == (
         '{\n  "a": {\n\n  },\n  "b": [1, {\n    "c": "é"\n  }]\n}'
     )
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+TYPES = st.sampled_from(["text/plain", "image/png", "application/json", 'text/csv; a="b"'])
+HEADERS = st.dictionaries(st.sampled_from(["X-A", "Content-Type"]) | st.text(), TYPES | VALUES)
+RESULTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "statusCode": st.integers(90, 600) | VALUES,
+        "headers": HEADERS | VALUES,
+        "body": st.text() | VALUES,
+    },
+)
+
+
+@given(st.sampled_from(list(EXTENSIONS)), RESULTS | VALUES)
+def test_whatever_an_action_returns_can_be_sent_or_is_refused(extension: str, result: Any) -> None:
+    try:
+        answer = to_answer(extension, result)
+    except Unfit:
+        return
+    sent = [*answer.headers, *([("type", answer.content.type)] if answer.content else [])]
+    for name, value in sent:
+        assert re.fullmatch(r"[!-9;-~]+", name)
+        assert not re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value)
+    assert 100 <= answer.status < 600

@@ -23,6 +23,7 @@ _LATEST = (
 _PROBE = 0.5  # how long one invocation goes ahead of the others when that is suspected
 _JITTER = 0.2
 _FIRST, _LONGEST = 0.1, 10.0  # back-off from refusals for concurrency
+_LEFT = 0.5  # until we look again whether others have left some of the minute's budget
 
 
 class _Ceiling:
@@ -72,12 +73,20 @@ class Pacer:
 
     Every `ask` that returned 0 is followed by exactly one `release` (it ended, or was never
     accepted for another reason) or `refused`. Nothing is limited until `limits` or a refusal says
-    so.
+    so. One of several that share the minute's budget (`shared`) sends only what was `granted`:
+    where it `lacks` some, more has to be claimed.
     """
 
-    def __init__(self, *, random: Callable[[], float] = _random.random) -> None:
+    def __init__(
+        self, *, shared: bool = False, random: Callable[[], float] = _random.random
+    ) -> None:
         """`random` returns a number in [0, 1), for jitter."""
         self._random = random
+        self._shared = shared
+        self._credit = 0  # what was granted and is not used
+        self._known = 0  # what all have taken of this minute's budget
+        self.lacks = False
+        """Whether the last `ask` was put off for want of a grant."""
         self._rate = _Ceiling(rest=1)  # counted in minutes
         self._room = _Ceiling(rest=2.0)  # in seconds
         self.in_flight = 0
@@ -87,7 +96,7 @@ class Pacer:
         self._start = self._end = -math.inf
         self._used = self._refused = self._carry = 0
         self._opens = -math.inf
-        self._closed = self._thirsty = False
+        self._closed = self._thirsty = self._spent = False
         self._after_full = self._was_full = False
         self._edge = _EDGE
         self._probing = True
@@ -114,6 +123,7 @@ class Pacer:
         """0: send it now, it is counted. Otherwise seconds after which to ask again; inf means
         after the next `release` or `refused`, and with any wait asking again after one of these is
         right, too."""
+        self.lacks = False
         if not self._start <= now < self._end:
             self._roll(now)
         if now < self._opens:
@@ -125,6 +135,11 @@ class Pacer:
             return min(self._rests - now, 2 * _LONGEST)  # the clock may have been set back
         if self.in_flight >= self._room.value and (wait := self._crowded(now)):
             return wait
+        if self._shared and self._rate.value < math.inf:
+            if self._credit < 1:
+                self.lacks = True
+                return math.inf
+            self._credit -= 1
         self._used += 1
         self.in_flight += 1
         if now >= self._end - _CARRY:
@@ -132,6 +147,28 @@ class Pacer:
         if self._after_full:
             self._lead(now)
         return 0.0
+
+    def due(self, now: float, waiting: int) -> tuple[int, int, int, float]:
+        """What to claim for so many that wait: the minute (since the epoch), its budget, how many
+        of it, and which part of the minute is still to come."""
+        minute = int(self._start // _MINUTE)
+        left = min(1.0, max(0.0, (self._end - now) / _MINUTE))
+        return minute, int(self._rate.value), max(1, waiting - self._credit), left
+
+    def granted(self, now: float, minute: int, granted: int, used: int) -> None:
+        """So many more may be sent in that minute, of whose budget all together have now `used` so
+        much."""
+        if minute != self._start // _MINUTE:
+            return  # it is over
+        self._known = used
+        self._credit += granted
+        if granted:
+            return
+        if used >= int(self._rate.value):
+            self._thirsty = self._spent = True
+            self._opens = self._end + self._edge + self._random() * _JITTER
+        else:
+            self._opens = now + _LEFT
 
     def release(self, now: float) -> None:
         """One that was let go has ended."""
@@ -163,7 +200,7 @@ class Pacer:
     def _roll(self, now: float) -> None:
         """Begin the minute of `now`."""
         follows = now >= self._end and now < self._end + _MINUTE
-        full = self._closed or self._used >= self._rate.value
+        full = self._closed or self._spent or self._used >= self._rate.value
         if full and self._thirsty and not self._closed:
             self._rate.grow(now // _MINUTE)
         self._start = now // _MINUTE * _MINUTE
@@ -174,7 +211,8 @@ class Pacer:
         if self._edge > _EDGE and not self._closed:  # learnt, perhaps wrongly: try a little less
             self._edge = max(_EDGE, self._edge * 0.95)
             self._probing = True
-        self._closed = self._thirsty = False
+        self._closed = self._thirsty = self._spent = False
+        self._credit, self._known = -self._used, 0
         wait = self._edge + self._random() * _JITTER if self._after_full else 0.0
         self._opens = self._start + wait
 
@@ -196,7 +234,8 @@ class Pacer:
             return
         self._closed = True
         self._opens = self._end + self._edge + self._random() * _JITTER
-        self._rate.refused(sent // _MINUTE, self._used - self._refused)
+        taken = max(self._used, self._known - max(0, self._credit))
+        self._rate.refused(sent // _MINUTE, taken - self._refused)
 
     def _suspect(self, early: float) -> None:
         """Nothing at all was accepted in this young minute: perhaps the controller is still in the
@@ -204,6 +243,7 @@ class Pacer:
         self._edge = min(_LATEST, max(2 * self._edge, early + _PROBE))
         self._opens = self._start + self._edge
         self._after_full = self._probing = True
+        self._credit += self._used
         self._used = self._refused = 0
 
     def _refused_room(self, now: float, sent: float) -> None:
