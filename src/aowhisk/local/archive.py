@@ -47,6 +47,7 @@ _NEWEST = """
 SELECT * FROM (SELECT * FROM records ORDER BY start DESC, number DESC LIMIT ?)
 ORDER BY start, number
 """
+_STATUSES = {status.value: status for status in Status}
 _CODEC = Codec(
     *(
         one
@@ -103,7 +104,7 @@ class Archive:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             contents = Contents(list(self._read_entities()), list(self._read_records()), fresh)
-        except (OSError, sqlite3.Error, ValueError) as problem:
+        except (OSError, sqlite3.Error, KeyError, ValueError) as problem:
             self._release()
             raise ConfigError(f"the data in {self._folder} cannot be read: {problem}") from problem
         except ConfigError:
@@ -211,7 +212,7 @@ class Archive:
     def _read_records(self) -> Iterator[Record]:
         found = self._db.execute(_NEWEST, (self._capacity,))
         for _, activation, namespace, path, start, status, document in found:
-            yield Record(activation, namespace, path, start, Status(status), json.loads(document))
+            yield Record(activation, namespace, path, start, _STATUSES[status], document)
 
     def _run(self) -> None:
         batch: list[_Change | Record] = []

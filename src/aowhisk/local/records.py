@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,16 +18,25 @@ _CODES = {status: code for code, status in enumerate(Status)}
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record. `document` is the JSON of GET by id; `path` is `namespace/[package/]name` of
-    the action or the trigger; who reads finds it from `readable` (monotonic) on."""
+    """One record. `source` is the JSON of GET by id, or the text of it; `path` is
+    `namespace/[package/]name` of the action or the trigger; who reads finds it from `readable`
+    (monotonic) on."""
 
     id: str
     namespace: str
     path: str
     start: int
     status: Status
-    document: dict[str, JSON]
+    source: dict[str, JSON] | str
     readable: float = 0.0
+
+    @property
+    def document(self) -> dict[str, JSON]:
+        """The JSON of GET by id; what was read from disk is parsed when someone asks."""
+        if isinstance(self.source, str):
+            object.__setattr__(self, "source", json.loads(self.source))
+        assert isinstance(self.source, dict)
+        return self.source
 
     @property
     def is_late(self) -> bool:

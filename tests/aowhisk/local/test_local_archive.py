@@ -58,7 +58,9 @@ def test_what_was_given_is_there_again(tmp_path: Path) -> None:
     archive.close()
     assert not contents.fresh
     assert contents.entities == [ACTION, PACKAGE]
-    assert contents.records == [record(1), record(2, {"ü": "\ud800"})]
+    expected = [record(1), record(2, {"ü": "\ud800"})]
+    assert [one.document for one in contents.records] == [one.document for one in expected]
+    assert contents.records == expected
 
 
 def test_the_last_writing_of_an_entity_counts(tmp_path: Path) -> None:
