@@ -115,6 +115,9 @@ of a bench does its work in a fresh process, against a stand-in OpenWhisk in ano
 *bare* is a plain aiohttp loop that sends the same requests. CPU is the process's own, all threads.
 `--short` is what CI runs: less work, and only what is below a quarter of its goal fails.
 
+`bench/local.py` stands by itself: how fast the local OpenWhisk answers, beside a bare uvicorn
+application that sends the same bytes.
+
 This table is made by `python -m bench --publish`, from `bench/results.json`. It comes from a
 machine of {cores} cores ({processor}, {system}, Python {python}), {date}.
 """

@@ -123,6 +123,14 @@ def test_the_small_wheel_holds_the_package_and_needs_nothing(wheels: dict[str, P
     assert needs == ["Requires-Dist: aioboto3>=15.5; extra == 's3'"]
 
 
+def test_the_wheel_holds_what_runs_inside_containers(wheels: dict[str, Path]) -> None:
+    from zipfile import ZipFile
+
+    with ZipFile(wheels["aowhisk"]) as archive:
+        names = set(archive.namelist())
+    assert {f"aowhisk/local/{name}" for name in ("worker.py", "worker.js", "starter.py")} <= names
+
+
 @pytest.mark.parametrize("which", ["this", "3.10"])
 def test_the_small_wheel_runs_an_action_alone(
     wheels: dict[str, Path], tmp_path: Path, which: str

@@ -91,7 +91,7 @@ class Container:
         self._out_of_memory = False
         self._calls: dict[str, _Call] = {}
         self._received: list[bytes] = []
-        self._unsent = b""
+        self._unsent = memoryview(b"")
         self._folder = launch.folder / str(number)
         self._folder.mkdir(parents=True)
         self._mark = f"{MARK}={os.getpid()}-{self._folder}"
@@ -165,7 +165,7 @@ class Container:
         timer = self._loop.call_later(seconds, self._over_time, call)
         self._calls[call] = _Call(told, timer)
         if self._unsent:
-            self._unsent += request
+            self._unsent = memoryview(bytes(self._unsent) + request)
             return
         try:
             sent = os.write(self._requests, request)
@@ -175,7 +175,7 @@ class Container:
             self._loop.call_soon(self._exited)
             return
         if sent < len(request):
-            self._unsent = request[sent:]
+            self._unsent = memoryview(request)[sent:]
             self._loop.add_writer(self._requests, self._send_on)
 
     async def ask(self, call: str, request: bytes, seconds: float) -> Outcome:
@@ -252,7 +252,7 @@ class Container:
         except BlockingIOError:
             return
         except OSError:
-            self._unsent = b""
+            self._unsent = memoryview(b"")
         if not self._unsent:
             self._loop.remove_writer(self._requests)
 

@@ -11,6 +11,9 @@ __all__ = ["INCOMPLETE", "Logs"]
 INCOMPLETE = "The action did not initialize or run as expected. Log data might be missing."
 _CHUNK = 1 << 16
 _READS = 4  # a pipe holds one chunk
+_FRAME = (
+    71  # what Docker writes around a line, which counts, too (INV/docker/DockerContainer.scala)
+)
 _LINE = 1 << 16  # a line longer than this is broken up
 
 
@@ -90,7 +93,7 @@ class Logs:
         """One line more."""
         if self._limit == 0 or self._truncated:
             return
-        self._left -= len(line.encode("utf-8", "replace")) + 1
+        self._left -= len(line.encode("utf-8", "replace")) + _FRAME
         if self._left < 0:
             self._truncated = True
             return

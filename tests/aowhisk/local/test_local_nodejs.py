@@ -3,7 +3,11 @@
 import base64
 import io
 import shutil
+import signal
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -355,3 +359,35 @@ async def test_the_process_is_the_container(ow: LocalOpenWhisk, js: Js) -> None:
     pid = (await js.response())["result"]["pid"]
 
     assert ow.worker_pids == [pid]
+
+
+SERVER = """
+import anyio, sys
+from aowhisk.local import LocalOpenWhisk
+async def main():
+    async with LocalOpenWhisk(root=sys.argv[1]) as ow:
+        exec_ = {"kind": "nodejs:default", "code": "function main() { for (;;); }"}
+        ow._actions.put("guest/a", {"exec": exec_}, overwrite=True)
+        ow._invoker.submit(ow._actions.invocation(ow._user, "guest/a", {}, "t"))
+        while not ow.worker_pids:
+            await anyio.sleep(0.01)
+        await anyio.sleep(0.5)
+        print(*ow.worker_pids, flush=True)
+        await anyio.sleep(60)
+anyio.run(main)
+"""
+
+
+async def test_a_busy_process_does_not_outlive_a_server_that_was_killed(
+    tmp_path: Path, until: Any
+) -> None:
+    command = [sys.executable, "-c", SERVER, str(tmp_path)]
+    async with await anyio.open_process(command, stderr=subprocess.STDOUT) as server:
+        assert server.stdout is not None
+        pid = int(await server.stdout.receive())
+        status = Path(f"/proc/{pid}/stat")
+        assert "(node)" in status.read_text()
+
+        server.send_signal(signal.SIGKILL)
+
+        await until(lambda: not status.exists() or ") Z" in status.read_text())

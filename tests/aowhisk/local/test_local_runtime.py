@@ -231,6 +231,14 @@ async def test_logs_over_their_limit_are_cut_and_say_so(rest: Any) -> None:
     assert len(logs) == 17
 
 
+async def test_what_docker_writes_around_a_line_counts_for_the_limit_too(rest: Any) -> None:
+    await rest.put("chatty", "def main(args):\n    print('\\n' * 30_000)\n", limits={"logs": 1})
+
+    logs = (await ended(rest, "chatty"))["logs"]
+
+    assert len(logs) == 1048576 // 71 + 2  # it was cut, and gave no object: a line for each
+
+
 async def test_a_large_payload_arrives_whole(rest: Any) -> None:
     await rest.put("length", "def main(args):\n    return {'n': len(args['x'])}\n")
 
