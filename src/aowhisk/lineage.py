@@ -148,9 +148,13 @@ class Lineage:
         attempts belong here too: what they wrote is in the store. What a call wrote itself is no
         input of it, and a write that was `kept` is no new version. With `earlier` the call is of a
         run before all that are known here, whatever the moment it was found. An attempt may be
-        recorded again.
+        recorded again. Calls that neither report nor declare anything take no room.
         """
         ref = call.ref
+        reports = reads is not None or writes is not None
+        declares = call.declared_reads or call.declared_writes
+        if not (reports or declares or ref in self._entries):
+            return []
         entry = self._entries.setdefault(ref, _Entry(call))
         entry.call = call
         self._note_reads(entry, reads or ())

@@ -48,6 +48,15 @@ async def test_it_blocks_for_a_short_time_asks_for_the_record_and_for_storing_it
     assert request.json == {"a": 1}
 
 
+async def test_params_that_are_json_already_go_as_they_are() -> None:
+    async with (
+        serve(always(activated(200, record()))) as server,
+        Client(server.url, AUTH) as client,
+    ):
+        await client.actions.invoke("hello", b'{"a": 1}')
+    assert server.requests[0].body == b'{"a": 1}'
+
+
 @pytest.mark.parametrize(("seconds", "sent"), [(0, "1"), (900, "60000"), (None, "60000")])
 async def test_the_wait_stays_within_what_openwhisk_takes(seconds: float | None, sent: str) -> None:
     async with (

@@ -115,6 +115,14 @@ async def test_the_intent_is_journalled_before_the_post_and_the_protocol_keys_ar
     assert world.bodies == [{"x": 1, "_aowhisk": context}]
 
 
+async def test_a_call_without_params_is_sent_its_context_alone() -> None:
+    world = World(activated(200, echo()))
+    bare = replace(ATTEMPT, record=replace(ATTEMPT.record, params={}))
+    async with opened(world) as (invoker, _, _):
+        await invoker.attempt(bare)
+    assert [list(body) for body in world.bodies] == [["_aowhisk"]]
+
+
 async def test_without_the_protocol_nothing_is_added() -> None:
     world = World(activated(200, record({"y": 2})))
     plain = replace(ATTEMPT, record=replace(ATTEMPT.record, protocol=False))

@@ -37,13 +37,14 @@ class Actions:
     async def invoke(
         self,
         name: str,
-        params: Mapping[str, JSON] | None = None,
+        params: Mapping[str, JSON] | bytes | None = None,
         *,
         blocking: bool = True,
         timeout: float | None = None,
     ) -> Activation | Accepted:
         """Run the action once; its record, also of a failure, or Accepted if it is not ended yet.
 
+        `params` may be bytes: a JSON object, ready to be sent.
         `timeout` is how many seconds the server waits for the end (at most 60, its default); it
         never ends the action. The record has no logs. A POST is never repeated here: Unreachable
         with `sent=True` and ServerFault with `accepted=None` mean that nobody knows whether it
@@ -52,7 +53,10 @@ class Actions:
         """
         wait = _wait(timeout) if blocking else None
         target, request, name_ = _invocation(name, self._connection.namespace, wait)
-        body = to_bytes(params or {}, about=f"the params of action '{name_}'")
+        if isinstance(params, bytes):
+            body = params
+        else:
+            body = to_bytes(params or {}, about=f"the params of action '{name_}'")
         limit = self._payload_limit
         if limit is not None and len(body) > limit:
             raise TooLarge(

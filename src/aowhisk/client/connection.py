@@ -133,9 +133,12 @@ class Connection:
         )
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
 def to_bytes(value: object, *, about: str) -> bytes:
     """JSON, compact; raises TypeError naming what is not JSON."""
     try:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+        return _encode(value).encode()
     except (TypeError, ValueError) as error:
         raise TypeError(f"{about}: the value is not JSON: {error}") from error

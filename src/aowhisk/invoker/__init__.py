@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import anyio
 
@@ -32,6 +33,7 @@ from aowhisk.invoker.last_words import with_last_words
 from aowhisk.invoker.protocol import Protocol
 from aowhisk.models import JSON, Accepted, Activation, from_ms
 from aowhisk.poller import Poller
+from aowhisk.retry import RetryPolicy
 from object_store import StoreError
 
 __all__ = [
@@ -117,7 +119,7 @@ class Invoker:
         begun = self._clock()
         try:
             facts = await self._catalog.facts(attempt.action)
-            params = await self._protocol.outgoing(attempt)
+            body = await self._protocol.outgoing(attempt)
         except (AowhiskError, StoreError) as error:
             queued = self._clock() - begun
             return AttemptEnd(error=_ours(attempt, error), sent=time.time(), queued=queued)
@@ -126,8 +128,9 @@ class Invoker:
         try:
             queued = self._clock() - begun
             await self._recorder.commit(intent(attempt))
-            end = await self._send_and_wait(attempt, params, facts, leave)
-            return replace(end, queued=queued)
+            sent = _Sending()
+            end = await self._send_and_wait(attempt, body, facts, leave, sent)
+            return end.timed(sent=sent.wall, queued=queued)
         finally:
             leave.give_back()
 
@@ -151,22 +154,21 @@ class Invoker:
             end = await self._wait(attempt, activation_id, deadline, facts)
         else:
             end = await self._search(attempt, since, deadline, facts)
-        return replace(end, sent=since)
+        return end.timed(sent=since)
 
     async def _send_and_wait(
-        self, attempt: Attempt, params: dict[str, JSON], facts: ActionFacts, leave: Pass
+        self, attempt: Attempt, body: bytes, facts: ActionFacts, leave: Pass, sent: _Sending
     ) -> AttemptEnd:
         patience = attempt.timeout
         if patience is None:
             patience = 2 * facts.timeout + self._patience.allowance
-        sent = _Sending()
         try:
             wait = min(self._patience.blocking_wait, patience)
-            reply = await self._post(attempt, params, wait, leave, sent)
+            reply = await self._post(attempt, body, wait, leave, sent)
             end = await self._learn(attempt, reply, facts, sent, sent.clock + patience)
         except OpenWhiskError as error:
             end = AttemptEnd(error=error)
-        return replace(await with_last_words(self._client, end), sent=sent.wall)
+        return await with_last_words(self._client, end)
 
     async def _learn(
         self,
@@ -193,7 +195,7 @@ class Invoker:
         return await self._wait(attempt, reply.activation_id, deadline, facts)
 
     async def _post(
-        self, attempt: Attempt, params: dict[str, JSON], wait: float, leave: Pass, sent: _Sending
+        self, attempt: Attempt, body: bytes, wait: float, leave: Pass, sent: _Sending
     ) -> Activation | Accepted | None:
         """OpenWhisk's answer, None where nobody knows whether it took the invocation; `sent` tells
         when it was asked last."""
@@ -204,7 +206,7 @@ class Invoker:
             sent.wall, sent.clock = time.time(), self._clock()
             try:
                 return await self._client.actions.invoke(
-                    attempt.action, params, blocking=True, timeout=wait
+                    attempt.action, body, blocking=True, timeout=wait
                 )
             except Throttled as error:
                 if error.allowed == 0:
@@ -329,9 +331,15 @@ def intent(attempt: Attempt) -> events.Intended:
         ownership=record.ownership,
         reads=record.declared_reads,
         writes=record.declared_writes,
-        retry=record.terms.retry.to_json() or None,
+        retry=_policy(record.terms.retry),
         timeout=record.terms.timeout,
     )
+
+
+@lru_cache(maxsize=256)
+def _policy(policy: RetryPolicy) -> dict[str, JSON] | None:
+    """What differs from the defaults: the same for every call of a node."""
+    return policy.to_json() or None
 
 
 def _stub(attempt: Attempt, activation_id: str) -> Activation:

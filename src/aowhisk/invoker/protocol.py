@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from aowhisk.client.connection import to_bytes
 from aowhisk.errors import ActionError, AowhiskError, ConfigError, TooLarge
 from aowhisk.invoker.attempt import Attempt, AttemptEnd
 from aowhisk.models import JSON, Activation, Status
@@ -33,14 +34,16 @@ class Protocol:
         if payload is not None:
             self._limit = min(self._limit, max(0, payload - _MARGIN))
 
-    async def outgoing(self, attempt: Attempt) -> dict[str, JSON]:
-        """The params to send. Raises TooLarge where they can neither be sent nor stored."""
-        params: dict[str, JSON] = attempt.record.params
-        size = _size(params)
+    async def outgoing(self, attempt: Attempt) -> bytes:
+        """The params to send, with the context, as JSON. Raises TooLarge where they can neither be
+        sent nor stored."""
+        params = attempt.record.params or {}
+        body = _to_bytes(attempt, params)
+        size = len(body)
+        if size > self._limit:
+            size = _size(params)
         if size <= self._limit:
-            if not attempt.record.protocol:
-                return params
-            return {**params, CONTEXT: attempt.context().to_json()}
+            return _with_context(attempt, body) if attempt.record.protocol else body
         if not attempt.record.protocol or self._store is None:
             hint = (
                 "an action that does not speak the protocol cannot fetch them"
@@ -55,8 +58,8 @@ class Protocol:
             )
         ref = attempt.record.ref
         key = params_key(ref.run, ref.call, attempt.id)
-        await self._store.put(key, json.dumps(params, separators=(",", ":")).encode())
-        return {CONTEXT: attempt.context(key).to_json()}
+        await self._store.put(key, body)
+        return _to_bytes(attempt, {CONTEXT: attempt.context(key).to_json()})
 
     async def incoming(self, attempt: Attempt, activation: Activation) -> AttemptEnd:
         """What an activation's record says."""
@@ -158,6 +161,17 @@ class Protocol:
             writes=io.writes,
             reported=True,
         )
+
+
+def _to_bytes(attempt: Attempt, value: JSON) -> bytes:
+    return to_bytes(value, about=f"the params of call {attempt.call!r}")
+
+
+def _with_context(attempt: Attempt, body: bytes) -> bytes:
+    """The object that `body` is, with one more member."""
+    context = _to_bytes(attempt, attempt.context().to_json())
+    comma = b"," if len(body) > len(b"{}") else b""
+    return b'%b%b"%b":%b}' % (body[:-1], comma, CONTEXT.encode(), context)
 
 
 def _size(params: JSON) -> int:

@@ -35,6 +35,7 @@ class _NodeRun:
         self.ready_at = 0.0
         self.gate = Gate()
         self.limits: tuple[Limit, ...] = owner.limits_for(spec)
+        self.terms = Terms(spec.retry, spec.timeout)
         self.items: list[JSON] = []
         self.outcomes: list[Outcome | None] = []
         self.started = 0
@@ -217,7 +218,7 @@ class DagRun:
             ownership=spec.ownership,
             declared_reads=resolve_keys(spec.reads, **facts) if spec.reads else (),
             declared_writes=resolve_keys(spec.writes, **facts) if spec.writes else (),
-            terms=Terms(spec.retry, spec.timeout),
+            terms=node.terms,
         )
         job = Job(
             record=record,

@@ -68,7 +68,7 @@ class Engine:
         self._moving: set[CallRef] | None = None
         self._is_over = False
         self._stopping = anyio.Event()
-        self._progress = anyio.Event()
+        self._progress: anyio.Event | None = None
         self._group: TaskGroup | None = None
         self.recoverer = Recoverer(self.run, self.recovery, submit=self._repair, clock=self.clock)
 
@@ -318,6 +318,8 @@ class Engine:
         try:
             for key in missing:
                 while not self._written_here(key) and self.may_write(job, key):
+                    if self._progress is None:
+                        self._progress = anyio.Event()
                     await self._progress.wait()
         finally:
             self._hoping.discard(job.ref)
@@ -402,8 +404,9 @@ class Engine:
 
     def _tell_progress(self) -> None:
         self._moving = None
-        self._progress.set()
-        self._progress = anyio.Event()
+        if self._progress is not None:
+            self._progress.set()
+            self._progress = None
 
     def _spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         if self._group is not None:

@@ -16,28 +16,31 @@ class Flight:
     """A call under way. `error` is None after a success; `broken` says that whoever ran it stopped
     before it ended, so that nothing is known."""
 
-    __slots__ = ("_ended", "broken", "error", "ref")
+    __slots__ = ("_ended", "broken", "error", "is_over", "ref")
 
     def __init__(self, ref: CallRef) -> None:
         self.ref = ref
         self.error: AowhiskError | None = None
         self.broken = False
-        self._ended = anyio.Event()
-
-    @property
-    def is_over(self) -> bool:
+        self.is_over = False
         """Whether it ended, one way or the other."""
-        return self._ended.is_set()
+        self._ended: anyio.Event | None = None  # made for those who wait: most have nobody
 
     def land(self, error: AowhiskError | None = None, *, broken: bool = False) -> None:
         """Let everyone go on who waits; only the first landing counts."""
-        if not self._ended.is_set():
+        if not self.is_over:
+            self.is_over = True
             self.error = error
             self.broken = broken
-            self._ended.set()
+            if self._ended is not None:
+                self._ended.set()
 
     async def wait(self) -> None:
         """Return once it is over."""
+        if self.is_over:
+            return
+        if self._ended is None:
+            self._ended = anyio.Event()
         await self._ended.wait()
 
 
