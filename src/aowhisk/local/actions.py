@@ -31,7 +31,8 @@ NOT_ALLOWED = "Request defines parameters that are not allowed (e.g., reserved p
 
 
 class Actions:
-    """What can be done with actions. `init` are init parameters of every action, below its own."""
+    """What can be done with actions. `init` are init parameters of every action, below its own;
+    `own_limits` those of namespaces, in place of the server's `limits`."""
 
     def __init__(
         self,
@@ -41,9 +42,11 @@ class Actions:
         faults: FaultPlan,
         init: Mapping[str, str],
         runtimes: Runtimes,
+        own_limits: Mapping[str, Limits],
     ) -> None:
         self._store = store
         self._limits = limits
+        self._own_limits = own_limits
         self._faults = faults
         self._runtimes = runtimes
         self._composer = Composer(store, invoker, faults, init, limits.sequence_length)
@@ -80,18 +83,21 @@ class Actions:
     def put(self, path: str, body: JSON, *, overwrite: bool) -> Action:
         """Store the action that `body` describes."""
         namespace, _, name = path.rpartition("/")
+        owner = namespace.partition("/")[0]
+        limits = self._own_limits.get(owner, self._limits)
         old = self._store.find(Action, path)
         made = action_from(
             body,
             namespace=namespace,
             name=name,
             old=old,
-            ranges=self._limits.actions,
+            ranges=limits.actions,
             runtimes=self._runtimes,
         )
         if made.is_sequence and body.get("exec"):
-            owner = namespace.partition("/")[0]
             self._composer.entitlement.check_references(owner, made.components)
+        if body.get("exec"):
+            limits.check_kind(made.kind)
         if old is not None and not overwrite:
             raise Refusal(409, "resource already exists")
         if made.is_sequence and body.get("exec"):

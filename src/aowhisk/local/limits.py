@@ -28,6 +28,11 @@ _COUNTS = {
     "concurrentInvocations": "concurrent_invocations",
     "firesPerMinute": "fires_per_minute",
 }
+_RANGES = {
+    f"{end}Action{name.capitalize()}": (name, bound)
+    for name in ("timeout", "memory", "logs", "concurrency")
+    for end, bound in (("min", "low"), ("max", "high"))
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,14 @@ class Range:
     low: int
     default: int
     high: int
+
+    def bounded(self, bound: str, value: int) -> Range:
+        """With `value` as its `low` or `high`, and a default that is inside; raises ConfigError
+        where nothing is left."""
+        low, high = (value, self.high) if bound == "low" else (self.low, value)
+        if low > high:
+            raise ConfigError(f"no {self.name} is at least {low}{self.unit} and at most {high}")
+        return replace(self, low=low, high=high, default=min(max(low, self.default), high))
 
     def check(self, value: int) -> None:
         """Refuse a value outside."""
@@ -69,7 +82,8 @@ class ActionRanges:
 class Limits:
     """What a namespace may do, by default practically anything; `blocking_wait` is in seconds,
     `sequence_length` counts the actions that a sequence or a composition may run.
-    Without `store_activations` no records are kept; it is shown only where it was set."""
+    Without `store_activations` no records are kept; actions can be of `allowed_kinds` only. These
+    two are shown only where they were set."""
 
     invocations_per_minute: int = PRACTICALLY_NONE
     concurrent_invocations: int = PRACTICALLY_NONE
@@ -77,6 +91,7 @@ class Limits:
     blocking_wait: float = 60.0
     actions: ActionRanges = ActionRanges()
     store_activations: bool | None = None
+    allowed_kinds: tuple[str, ...] | None = None
     sequence_length: int = 50
 
     def overlaid(self, settings: Mapping[str, JSON]) -> Limits:
@@ -84,17 +99,36 @@ class Limits:
         raises ConfigError."""
         found = self
         for name, value in settings.items():
-            if name == "storeActivations" and isinstance(value, bool):
-                found = replace(found, store_activations=value)
-            elif name not in _COUNTS and name != "storeActivations":
-                known = ", ".join([*_COUNTS, "storeActivations"])
-                raise ConfigError(f"there is no limit {name!r} of a namespace; there are {known}")
-            elif name == "storeActivations" or isinstance(value, bool) or not _is_count(value):
-                raise ConfigError(f"the limit {name} cannot be {value!r}")
-            else:
-                changed: dict[str, Any] = {_COUNTS[name]: value}
-                found = replace(found, **changed)
+            changed = found._changed(name, value)
+            found = replace(found, **changed)
         return found
+
+    def _changed(self, name: str, value: JSON) -> dict[str, Any]:
+        is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        if name in _COUNTS and is_count:
+            return {_COUNTS[name]: value}
+        if name in _RANGES and is_count:
+            limit, bound = _RANGES[name]
+            narrowed = getattr(self.actions, limit).bounded(bound, value)
+            return {"actions": replace(self.actions, **{limit: narrowed})}
+        if name == "storeActivations" and isinstance(value, bool):
+            return {"store_activations": value}
+        if name == "allowedKinds":
+            kinds = value.split(",") if isinstance(value, str) else value
+            if isinstance(kinds, list) and all(isinstance(kind, str) for kind in kinds):
+                return {"allowed_kinds": tuple(kinds)}
+        known = [*_COUNTS, *_RANGES, "storeActivations", "allowedKinds"]
+        if name not in known:
+            raise ConfigError(
+                f"there is no limit {name!r} of a namespace; there are {', '.join(known)}"
+            )
+        raise ConfigError(f"the limit {name} cannot be {value!r}")
+
+    def check_kind(self, kind: str) -> None:
+        """Refuse an action of a kind that the namespace may not have."""
+        if self.allowed_kinds is not None and kind not in self.allowed_kinds:
+            text = "The supplied authentication is not authorized to access actions of kind"
+            raise Refusal(403, f"{text} '{kind}'.")
 
     def to_json(self) -> dict[str, JSON]:
         """The answer to GET limits."""
@@ -116,6 +150,8 @@ class Limits:
         }
         if self.store_activations is not None:
             found["storeActivations"] = self.store_activations
+        if self.allowed_kinds is not None:
+            found["allowedKinds"] = list(self.allowed_kinds)
         return found
 
     def to_public_json(self) -> dict[str, JSON]:
@@ -138,7 +174,3 @@ class Limits:
                 f"default_max_action_{name}": limit.high * unit,
             }
         return found
-
-
-def _is_count(value: JSON) -> bool:
-    return isinstance(value, int) and value >= 0

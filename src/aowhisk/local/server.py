@@ -126,6 +126,7 @@ class LocalOpenWhisk:
             self._faults,
             dict(init_params or {}),
             self._runtimes,
+            {user.namespace: user.throttle.limits for user in users},
         )
         self._packages = Packages(self._store, entitlement)
         firing = Firing(self._actions, self._records, entitlement)

@@ -138,3 +138,60 @@ async def test_without_storing_activations_there_are_answers_but_no_records(open
         assert answer.status_code == 200
         assert record.status_code == 404
         assert (await anna.http.get("limits")).json()["storeActivations"] is False
+
+
+async def test_a_namespace_has_ranges_and_kinds_of_its_own(opened: Any, rest_of: Any) -> None:
+    limits: dict[str, Any] = {
+        "maxActionMemory": 1024,
+        "maxActionTimeout": 1000,
+        "allowedKinds": ["python:3"],
+    }
+    accounts = [Account("anna", "a:secret", limits), Account("bert", "b:secret")]
+    code = "def main(args):\n    return args\n"
+
+    async with opened(auth=accounts) as (ow, anna), rest_of(ow, "b:secret") as bert:
+
+        async def put(rest: Any, kind: str, **limits: int) -> Any:
+            body = {"exec": {"kind": kind, "code": code}, "limits": limits}
+            return await rest.http.put("actions/a?overwrite=true", json=body)
+
+        roomy = await put(anna, "python:3", memory=1024)
+        slow = await put(anna, "python:3", timeout=1001)
+        other = await put(anna, "python:3.11")
+        shown = (await anna.http.get("limits")).json()
+        berts = await put(bert, "python:3.11", memory=1024)
+
+    assert roomy.status_code == 200
+    assert roomy.json()["limits"]["timeout"] == 1000  # the default is inside, too
+    assert slow.json()["error"] == (
+        "requirement failed: duration 1001 milliseconds "
+        "exceeds allowed threshold of 1000 milliseconds"
+    )
+    assert other.status_code == 403
+    assert other.json()["error"] == (
+        "The supplied authentication is not authorized to access actions of kind 'python:3.11'."
+    )
+    assert shown["maxActionMemory"] == 1024
+    assert shown["allowedKinds"] == ["python:3"]
+    assert berts.json()["error"].endswith("exceeds allowed threshold of 512 MB")
+
+
+def test_lines_name_several_kinds(auth_file: Callable[..., Path]) -> None:
+    (anna,) = load_accounts(auth_file("anna a:b allowedKinds=python:3,nodejs:20"))
+
+    assert Limits().overlaid(anna.limits).allowed_kinds == ("python:3", "nodejs:20")
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"allowedKinds": 3},
+        {"allowedKinds": [3]},
+        {"maxActionMemory": -1},
+        {"maxActionMemory": 64},
+        {"minActionTimeout": 400_000},
+    ],
+)
+def test_a_limit_that_cannot_be_is_a_config_error(limits: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        Account("anna", "a:b", limits)
