@@ -76,7 +76,9 @@ def _written(text: str, line: str | None) -> list[Fault]:
     """`name field=value ...; name ...`, a value being JSON, else text."""
     found = []
     for part in text.split(";"):
-        name, *words = part.split()
+        name, *words = part.split() or [""]
+        if not name:
+            continue
         settings: dict[str, JSON] = {}
         for word in words:
             key, equals, value = word.partition("=")

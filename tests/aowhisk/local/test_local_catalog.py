@@ -86,3 +86,26 @@ async def test_a_stock_package_can_be_bound_with_parameters(rest: Any) -> None:
     assert await rest.result("hermes/greeting", payload="Io") == {
         "payload": "Hello, Io from Mount Olympus!"
     }
+
+
+async def test_stock_actions_are_components_of_a_sequence(ow: LocalOpenWhisk, rest: Any) -> None:
+    components = [f"/whisk.system/utils/{name}" for name in ("split", "sort", "cat")]
+    body = {"exec": {"kind": "sequence", "components": components}}
+    assert (await rest.http.put("actions/sorted", json=body)).status_code == 200
+
+    result = await rest.result("sorted", payload="c,a,b", separator=",")
+
+    assert result == {"lines": ["a", "b", "c"], "payload": "a\nb\nc"}
+    assert ow.worker_pids == []
+
+
+async def test_a_stock_action_serves_a_rule(ow: LocalOpenWhisk, rest: Any) -> None:
+    await rest.http.put("triggers/t", json={})
+    rule = {"trigger": "/_/t", "action": "/whisk.system/samples/greeting"}
+    assert (await rest.http.put("rules/r", json=rule)).status_code == 200
+
+    await rest.http.post("triggers/t", json={"name": "Io"})
+    await ow.settled()
+
+    (record,) = (await rest.http.get("activations?name=samples/greeting&docs=true")).json()
+    assert record["response"]["result"] == {"payload": "Hello, Io from somewhere!"}

@@ -104,6 +104,7 @@ async def test_a_header_is_for_its_request_alone(opened: Any) -> None:
         ("PUT", "packages/p", "throttle", 429),
         ("GET", "actions/a", "explode", 400),
         ("GET", "actions/a", "delay seconds", 400),
+        ("GET", "activations", "; gateway-timeout;", 504),
     ],
 )
 async def test_a_header_can_be_about_any_request(
