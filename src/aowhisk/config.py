@@ -1,4 +1,8 @@
-"""Settings: an argument wins over the environment, the environment over `~/.wskprops`."""
+"""Settings: an argument wins over the environment, the environment over `~/.wskprops`.
+
+That file, or the one that WSK_CONFIG_FILE names, is wsk's; a line `AOWHISK_STORE=...` in it, or any
+other of our variables, is read, too, and wsk skips it: one file is the whole profile of a place.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from typing import Any, Self
 
 from aowhisk.errors import ConfigError
 
-__all__ = ["Settings", "state_folder"]
+__all__ = ["Settings", "Survey", "state_folder", "survey"]
 
 _VARIABLES: dict[str, tuple[str, ...]] = {
     "apihost": ("AOWHISK_APIHOST", "__OW_API_HOST"),
@@ -55,15 +59,39 @@ class Settings:
         an empty WSK_CONFIG_FILE means: read no file. Raises ConfigError, which names the setting
         and every place looked at.
         """
-        found, places = _collect(os.environ if environ is None else environ, overrides)
-        for name in ("apihost", "auth"):
-            if name not in found:
-                raise _missing(name, places)
-        checked: dict[str, Any] = {
-            name: _CHECKS.get(name, _text)(name, value, source)
-            for name, (value, source) in found.items()
-        }
-        return cls(**checked)
+        found = survey(environ, **overrides)
+        for problem in found.problems.values():
+            raise problem
+        return cls(**found.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is set, and what is wrong with it.
+
+    `values` has the settings that are given and right, `sources` says in words where each of those
+    given was found, and `problems` why one is missing or wrong.
+    """
+
+    values: Mapping[str, Any] = field(repr=False)
+    sources: Mapping[str, str]
+    problems: Mapping[str, ConfigError]
+
+
+def survey(environ: Mapping[str, str] | None = None, **overrides: object) -> Survey:
+    """Look at every setting, whether or not others are wrong; arguments as of `Settings.load`.
+
+    Raises ConfigError only for a file that cannot be read, and a setting that there is not.
+    """
+    found, place = _collect(os.environ if environ is None else environ, overrides)
+    values: dict[str, Any] = {}
+    problems = {name: _missing(name, place) for name in _PROPERTIES if name not in found}
+    for name, (value, source) in found.items():
+        try:
+            values[name] = _CHECKS.get(name, _text)(name, value, source)
+        except ConfigError as error:
+            problems[name] = error
+    return Survey(values, {name: source for name, (_, source) in found.items()}, problems)
 
 
 def state_folder(environ: Mapping[str, str] | None = None) -> Path:
@@ -82,19 +110,18 @@ def _collect(
     for name in overrides:
         if name not in known:
             raise ConfigError(f"there is no setting {name!r}; there are {', '.join(sorted(known))}")
-    found: dict[str, tuple[object, str]] = {}
     properties, place = _properties(environ)
-    for name, key in _PROPERTIES.items():
-        if properties.get(key):
-            found[name] = (properties[key], f"{key} in {place}")
+    found: dict[str, tuple[object, str]] = {}
     for name, variables in _VARIABLES.items():
+        named = [_PROPERTIES[name]] if name in _PROPERTIES else []
+        for key in (*named, variables[0]):
+            if properties.get(key):
+                found[name] = (properties[key], f"{key} in {place}")
         for variable in reversed(variables):
             if environ.get(variable):
                 found[name] = (environ[variable], f"environment variable {variable}")
-    for name, value in overrides.items():
-        if value is not None:
-            found[name] = (value, f"argument {name}=")
-    return found, place
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return found | {name: (value, f"argument {name}=") for name, value in given.items()}, place
 
 
 def _properties(environ: Mapping[str, str]) -> tuple[dict[str, str], str]:

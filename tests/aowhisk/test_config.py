@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aowhisk.config import Settings
+from aowhisk.config import Settings, survey
 from aowhisk.errors import ConfigError
 
 GOOD = {"AOWHISK_APIHOST": "host", "AOWHISK_AUTH": "user:secret"}
@@ -41,6 +41,25 @@ def test_fact_12_a_wskprops_value_may_hold_an_equals_sign(tmp_path: Path) -> Non
     )
     settings = Settings.load({"WSK_CONFIG_FILE": str(path)})
     assert (settings.apihost, settings.auth) == ("http://x?a=b", "u:k=")
+
+
+def test_a_file_may_hold_every_setting(tmp_path: Path) -> None:
+    path = tmp_path / "profile"
+    path.write_text(
+        "APIHOST=theirs\nAOWHISK_APIHOST=ours\nAUTH=u:k\nAOWHISK_INSECURE=1\n"
+        "AOWHISK_STORE=s3://host?region=eu\n__OW_API_KEY=no:setting\n"
+    )
+    settings = Settings.load({"WSK_CONFIG_FILE": str(path), "AOWHISK_INSECURE": "0"})
+    assert settings == Settings("ours", "u:k", store="s3://host?region=eu", insecure=False)
+
+
+def test_a_survey_has_what_is_right_beside_what_is_wrong() -> None:
+    environ = {"WSK_CONFIG_FILE": "", "AOWHISK_APIHOST": "host", "AOWHISK_CONCURRENCY": "many"}
+    found = survey(environ, store="s3://x")
+    assert found.values == {"apihost": "host", "store": "s3://x"}
+    assert list(found.problems) == ["auth", "concurrency"]
+    assert found.sources["apihost"] == "environment variable AOWHISK_APIHOST"
+    assert "s3" not in repr(found)
 
 
 def test_an_empty_wsk_config_file_means_no_file(tmp_path: Path) -> None:

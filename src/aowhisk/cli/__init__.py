@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from aowhisk.cli import journal, local, serve
+from aowhisk.cli import doctor, journal, local, serve
 from aowhisk.errors import AowhiskError, ConfigError
 from object_store.version import __version__
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve_on_port)
 app.command("invoke-local")(local.invoke_local)
+app.command("doctor")(doctor.doctor)
 app.add_typer(journal.app, name="journal")
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 

@@ -10,6 +10,7 @@ and say what is known of a request that got no answer.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from hashlib import sha256
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -133,6 +134,10 @@ class Client:
         """`GET /`: the platform's limits and `runtimes` (family to kinds), on every version."""
         data: Mapping[str, JSON] = await self._connection.root()
         return data
+
+    async def server_time(self) -> datetime | None:
+        """The server's clock, to the second; None where it does not tell (no Date header)."""
+        return await self._connection.date()
 
     async def __aenter__(self) -> Self:
         if self._connection.transport is not None:

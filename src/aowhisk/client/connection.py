@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -122,6 +124,15 @@ class Connection:
                 accepted=None,
             )
         return value
+
+    async def date(self) -> datetime | None:
+        """The server's clock as the headers of `GET /` tell it, to the second; None where they do
+        not."""
+        reply = await self._exchange("GET", self._base + "/", self._public, None, READ)
+        try:
+            return parsedate_to_datetime(reply.headers.get("date", ""))
+        except ValueError:
+            return None
 
     async def _exchange(
         self, method: str, url: str, headers: Headers, body: bytes | None, read_timeout: float
