@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import MISSING, Field, fields
 from enum import Enum
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from aowhisk.errors import JournalError
 from aowhisk.events import model
@@ -31,8 +32,8 @@ def to_json(event: Event) -> dict[str, Any]:
     """The fields of an event that are not their defaults, but `run` and `at`, which every store
     has columns for."""
     out: dict[str, Any] = {}
-    for name, default, write in _PLANS[type(event)]:
-        value = getattr(event, name)
+    values, plan = _PLANS[type(event)]
+    for value, (name, default, write) in zip(values(event), plan, strict=True):
         if value is default or value == default:
             continue
         out[name] = value if write is None else write(value)
@@ -41,11 +42,14 @@ def to_json(event: Event) -> dict[str, Any]:
     return out
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+
 def dumps(body: Mapping[str, Any]) -> str:
     """The body as JSON text that every reader takes: a number that JSON has no word for (a Python
     server may answer NaN) becomes null."""
     try:
-        return json.dumps(body, separators=(",", ":"), allow_nan=False)
+        return _encode(body)
     except ValueError:
         return json.dumps(_finite(body), separators=(",", ":"))
 
@@ -165,13 +169,29 @@ def _default(field: Any) -> Any:
     return field.default_factory() if field.default_factory is not MISSING else MISSING
 
 
-def _plan(cls: type[Event]) -> list[tuple[str, Any, _Convert | None]]:
-    plain = {"reads", "writes"} if cls in _KEYS_ONLY else set()
-    return [
-        (f.name, _default(f), None if f.name in plain else _WRITE.get(f.name))
-        for f in fields(cls)
-        if f.name not in _COMMON
-    ]
+class _Plan(NamedTuple):
+    """How an event of a class is written: its values, and name, default, converter of each."""
+
+    values: Callable[[Event], tuple[Any, ...]]
+    fields: tuple[tuple[str, Any, _Convert | None], ...]
+
+    @classmethod
+    def of(cls, kind: type[Event]) -> _Plan:
+        """For events of this class."""
+        plain = {"reads", "writes"} if kind in _KEYS_ONLY else set()
+        found = [f for f in fields(kind) if f.name not in _COMMON]
+        names = [f.name for f in found]
+        if len(names) == 1:  # attrgetter gives no tuple for one
+            return cls(lambda event: (getattr(event, names[0]),), _converted(found, plain))
+        return cls(attrgetter(*names), _converted(found, plain))
+
+
+def _converted(
+    found: Sequence[Field[Any]], plain: Collection[str]
+) -> tuple[tuple[str, Any, _Convert | None], ...]:
+    return tuple(
+        (f.name, _default(f), None if f.name in plain else _WRITE.get(f.name)) for f in found
+    )
 
 
 def _readers(cls: type[Event]) -> dict[str, _Convert]:
@@ -180,5 +200,5 @@ def _readers(cls: type[Event]) -> dict[str, _Convert]:
     return _READ
 
 
-_PLANS = {cls: _plan(cls) for cls in KINDS.values()}
+_PLANS = {cls: _Plan.of(cls) for cls in KINDS.values()}
 _READERS = {cls: _readers(cls) for cls in KINDS.values()}

@@ -35,8 +35,7 @@ _T = TypeVar("_T")
 _BUSY = 5.0  # seconds to wait for another process's write
 _CLOSING = 5.0
 
-_EVENTS = """INSERT INTO events SELECT value->>0, value->>1, value->>2, value->>3, value->>4,
-  value->>5, value->>6 FROM json_each(?)"""
+_EVENT = "INSERT INTO events VALUES (?,?,?,?,?,?,?)"
 _OBJECT = "INSERT OR IGNORE INTO objects VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
 _BEAT = """INSERT INTO leases VALUES (?, ?, 0)
   ON CONFLICT (run) DO UPDATE SET owner = excluded.owner, beat = beat + 1"""
@@ -274,15 +273,13 @@ class SqliteJournal:
             raise
 
     def _insert_rows(self, connection: sqlite3.Connection, batch: list[Row]) -> None:
-        events: list[tuple[Any, ...]] = []
+        connection.executemany(_EVENT, [row.columns for row in batch])
         for row in batch:
-            events.append(row.columns)
             for n, (key, *rest) in enumerate(row.objects):
                 where = (key, row.event.at, row.hold.run, row.seq, n)
                 connection.execute(_OBJECT, (*where, *rest))
             for statement, values in row.updates:
                 connection.execute(statement, values)
-        connection.execute(_EVENTS, (json.dumps(events),))
 
     def _find_lost(self, batch: list[Row]) -> None:
         """Mark the runs of which another process has put the event that we wanted to put next."""

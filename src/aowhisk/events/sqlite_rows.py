@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aowhisk.errors import JournalError
 from aowhisk.events.codec import dumps, from_json, to_json
@@ -27,11 +26,11 @@ __all__ = ["Row", "event_of", "events_of", "row_of", "written_of"]
 
 _BREATH = 50  # events made of rows before others may run: about 1 ms
 _STARTED = "INSERT OR IGNORE INTO runs VALUES (?,?,?,?,?,NULL)"
+_MARKS = (RunStarted, Taken, RunEnded, RunInterrupted)  # what changes the row of a run
 _STATE = "UPDATE runs SET state = ?, ended = ? WHERE run = ?"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """An event as it is written: its body as JSON, what goes into `objects` for it (key first, then
     what follows `n`), and statements for the other tables."""
 
@@ -59,7 +58,7 @@ def row_of(event: Event, hold: Hold, seq: int, declared: tuple[str, ...]) -> Row
         event=event,
         body=dumps(to_json(event)),
         objects=_objects(event, declared) if isinstance(event, Ended) else (),
-        updates=_updates(event),
+        updates=_updates(event) if isinstance(event, _MARKS) else (),
     )
 
 
@@ -87,6 +86,8 @@ def written_of(rows: tuple[Any, Any]) -> Written:
 
 
 def _objects(event: Ended, declared: tuple[str, ...]) -> tuple[tuple[Any, ...], ...]:
+    if not (event.reads or event.writes or declared):
+        return ()
     who = (event.of, event.call, event.attempt)
     reads = [(r.key, "read", *who, r.size, r.etag, r.by) for r in event.reads]
     writes = [(w.key, "write", *who, w.size, w.etag, w.by) for w in event.writes]
