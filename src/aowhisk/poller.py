@@ -36,11 +36,12 @@ STRAGGLERS = 10.0
 LOOKS = 100.0
 """Looks a second of all waiters together, above which each looks less often."""
 SAMPLE = 8
-"""Records to fetch by id before their size is known."""
+"""Records in the first list, which tells how large they are."""
 
 _HEADSTART = timedelta(seconds=10)  # it was sent before anyone waited: the blocking wait
 _OVERLAP = timedelta(seconds=60)  # the cluster's clock is not ours
-_ROUND = 0.5  # seconds between lists, growing while they settle nothing
+_ROUND = 0.25  # seconds between lists while they settle some; else at least twice that, or ...
+_SHARE = 0.05  # ... that part of how long the first has waited
 _LONGEST_ROUND = 5.0
 _LAG = 3.0  # seconds that a list may be behind
 _REST = 5.0  # seconds without lists once they lag, doubled while they do
@@ -59,6 +60,7 @@ class _Waiter:
     until: float
     sent: datetime
     looked: float
+    surely: bool = True
     record: Activation | None = None
     shown: bool = False  # a list says that it has ended
     woken: anyio.Event = field(default_factory=anyio.Event)
@@ -74,11 +76,12 @@ class _Rounds:
     running: bool = False
     due: float = -inf
     rest_until: float = -inf
-    pause: float = _ROUND
     rest: float = _REST
     reach: datetime | None = None
+    ahead: timedelta = timedelta()
     ended: float = -inf
     owed: dict[str, tuple[datetime, float]] = field(default_factory=dict)
+    _compared: bool = False
     tokens: float = 0.0
     filled: float = 0.0
 
@@ -94,20 +97,25 @@ class _Rounds:
     def misses(self, sent: datetime, now: float) -> bool:
         """Whether the last lists did not go back far enough to show it."""
         recent = now - self.ended < 2 * _LONGEST_ROUND
-        return recent and self.reach is not None and sent < self.reach
+        return recent and self.reach is not None and sent + self.ahead < self.reach
+
+    def compare(self, sent: datetime, start: datetime) -> None:
+        """It was sent at `sent` by our clock, and began at `start` by the cluster's: by how much
+        that is ahead of ours, at most."""
+        ahead = start - sent
+        if not self._compared or ahead < self.ahead:
+            self.ahead, self._compared = ahead, True
 
     def owe(self, record: Activation, now: float) -> None:
         """A GET has brought this record: a list some seconds later has to show it, too."""
         if record.start is not None and len(self.owed) < 200:
             self.owed[record.id] = (record.start, now)
 
-    def end(
-        self, began: float, now: float, reach: datetime, shown: set[str], *, settled: bool
-    ) -> None:
-        """A round from `began` to `now` has shown what started after `reach`."""
+    def end(self, began: float, now: float, reach: datetime, shown: set[str], pause: float) -> None:
+        """A round from `began` to `now` has shown what started after `reach`; `pause` seconds until
+        the next."""
         self.reach, self.ended = reach, now
-        self.pause = _ROUND if settled else min(self.pause * 1.6, _LONGEST_ROUND)
-        self.due = now + max(self.pause, 2 * (now - began))
+        self.due = now + max(pause, now - began)
         late = {id_: start for id_, (start, at) in self.owed.items() if began - at >= _LAG}
         for id_ in late:
             del self.owed[id_]
@@ -152,15 +160,24 @@ class Poller:
         return len(self._waiters)
 
     async def wait(
-        self, activation_id: str, *, deadline: float, expected: float | None = None
+        self,
+        activation_id: str,
+        *,
+        deadline: float,
+        expected: float | None = None,
+        sent: datetime | None = None,
+        surely: bool = True,
     ) -> Activation | None:
         """The record, or None where it is not there after `deadline` seconds.
 
         `expected` is in how many seconds the activation will probably end: the first look is then.
-        Faults that may pass are waited out; an error that will not (a wrong key) is raised.
+        `sent` is when it was asked for, a little before now if that is not said. `surely` looks by
+        id at the end; who will go on waiting can do without. Faults that may pass are waited out;
+        an error that will not (a wrong key) is raised.
         """
         at = self._clock()
-        waiter = _Waiter(activation_id, at + deadline, self._now() - _HEADSTART, looked=at)
+        sent = self._now() - _HEADSTART if sent is None else sent
+        waiter = _Waiter(activation_id, at + deadline, sent, looked=at, surely=surely)
         self._waiters.setdefault(activation_id, []).append(waiter)
         try:
             return await self._watch(waiter, expected)
@@ -197,12 +214,13 @@ class Poller:
             await self._rest(waiter, min(pause, left))
             if waiter.record is None:
                 if self._clock() >= waiter.until:
-                    await self._get(waiter)
+                    if waiter.surely or self.waiting <= MANY or self._lists_rest():
+                        await self._get(waiter)
                     return waiter.record
                 await self._take_turn(waiter)
             if waiter.record is not None:
                 return waiter.record
-            crowded = self.waiting / LOOKS * (0.5 + self._random())
+            crowded = self.waiting / LOOKS * 2 * self._random()
             pause = max(next(pauses), crowded)
 
     async def _rest(self, waiter: _Waiter, seconds: float) -> None:
@@ -230,13 +248,16 @@ class Poller:
     def _turn(self, waiter: _Waiter) -> _Turn:
         now = self._clock()
         rounds = self._rounds
-        if waiter.shown or self.waiting <= MANY or now < rounds.rest_until:
+        if waiter.shown or self.waiting <= MANY or self._lists_rest():
             return _Turn.GET
         if now - waiter.looked >= PATIENCE and rounds.spares(now):
             return _Turn.GET
         if rounds.running or now < rounds.due:
             return _Turn.GET if rounds.misses(waiter.sent, now) else _Turn.PASS
         return _Turn.LIST
+
+    def _lists_rest(self) -> bool:
+        return self._clock() < self._rounds.rest_until
 
     async def _get(self, waiter: _Waiter) -> None:
         waiter.looked = self._clock()
@@ -266,12 +287,19 @@ class Poller:
         rounds.running = True
         try:
             reach, shown = await self._pages()
-            rounds.end(began, self._clock(), reach, shown, settled=bool(before & shown))
+            pause = _ROUND if before & shown else self._pause()
+            rounds.end(began, self._clock(), reach, shown, pause)
         except OpenWhiskError as error:
             now = self._clock()
-            rounds.rest_until = now + (_ROUND if error.can_retry else _LONGEST_REST)
+            rounds.rest_until = now + (2 * _ROUND if error.can_retry else _LONGEST_REST)
         finally:
             rounds.running = False
+
+    def _pause(self) -> float:
+        """Seconds until another list is worth it where this one has settled nothing."""
+        first = min(waiter.sent for each in self._waiters.values() for waiter in each)
+        waited = (self._now() - first).total_seconds()
+        return max(2 * _ROUND, min(waited * _SHARE, _LONGEST_ROUND))
 
     async def _pages(self) -> tuple[datetime, set[str]]:
         """How far back the pages went, and the ids they showed."""
@@ -279,10 +307,13 @@ class Poller:
         upto: datetime | None = None
         skip = 0
         shown: set[str] = set()
-        left = 2 + self.waiting // 100
+        left = 2 + max(min(10, self.waiting // 8), self.waiting // 100)
         while True:
-            whole = self._size is not None and self._size <= SMALL
-            page = await self._activations.page(since=since, upto=upto, docs=whole, skip=skip)
+            whole = self._size is None or self._size <= SMALL
+            few = SAMPLE if self._size is None else None  # to learn how large they are
+            page = await self._activations.page(
+                since=since, upto=upto, docs=whole, skip=skip, limit=few
+            )
             self.lists += 1
             left -= 1
             self._read(page, whole=whole)
@@ -303,18 +334,15 @@ class Poller:
             for row in page.activations:
                 self._settle(row)
             return
-        ours = [row.id for row in page.activations if row.id in self._waiters]
-        if self._size is None:  # learn it from a few
-            ours = ours[:SAMPLE]
-        elif self._size <= SMALL:  # learnt meanwhile: the next list brings them whole
-            ours = []
-        for id_ in ours:
-            for waiter in self._waiters[id_]:
+        for row in page.activations:
+            for waiter in self._waiters.get(row.id, ()):
                 waiter.shown = True
                 waiter.wake()
 
     def _settle(self, record: Activation) -> None:
         for waiter in self._waiters.get(record.id, ()):
+            if record.start is not None:
+                self._rounds.compare(waiter.sent, record.start)
             waiter.record = record
             waiter.wake()
 
@@ -329,3 +357,7 @@ class Poller:
             self._waiters[waiter.id] = rest
         else:
             del self._waiters[waiter.id]
+            if len(self._waiters) == MANY:  # no more lists: each looks for itself
+                for each in self._waiters.values():
+                    for other in each:
+                        other.wake()

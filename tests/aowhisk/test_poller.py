@@ -230,7 +230,28 @@ async def test_many_are_settled_by_lists() -> None:
     slowest = max(at - platform.ends[id_] for id_, (_, at) in got.items())
     assert slowest < 8
     assert poller.lists == len(platform.lists) > 0
-    assert len(platform.gets) < 150
+    assert len(platform.gets) < 200
+
+
+async def test_ends_far_apart_are_each_noticed_soon() -> None:
+    platform = Platform()
+    ids = [platform.add(n, ends=5 + 10 * (n % 10) / 9) for n in range(1000)]
+    poller, got = await wait_for(platform, ids)
+    late = sorted(at - platform.ends[id_] for id_, (_, at) in got.items())
+    assert late[500] < 0.75
+    assert late[-1] < 2
+    assert poller.lists < 150
+    assert len(platform.gets) < 100
+
+
+async def test_many_of_the_same_length_take_few_lists_and_are_noticed_soon() -> None:
+    platform = Platform()
+    ids = [platform.add(n, ends=10 + n / 2000) for n in range(1000)]
+    poller, got = await wait_for(platform, ids)
+    late = sorted(at - platform.ends[id_] for id_, (_, at) in got.items())
+    assert late[500] < 0.5
+    assert poller.lists <= 40
+    assert len(platform.gets) < 100
     assert len(platform.gets) + len(platform.lists) < 300
     assert any(query.get("docs") == "true" for query in platform.lists)
 
@@ -240,8 +261,8 @@ async def test_large_records_are_listed_without_results_and_fetched_by_id() -> N
     ids = [platform.add(n, ends=10) for n in range(100)]
     _, got = await wait_for(platform, ids)
     assert all(record is not None and record.result for record, _ in got.values())
-    assert all("docs" not in query for query in platform.lists)
-    assert 100 <= len(platform.gets) < 160
+    assert all("docs" not in query or query["limit"] == "8" for query in platform.lists)
+    assert 90 <= len(platform.gets) < 160
 
 
 async def test_pages_go_back_by_upto() -> None:
@@ -268,7 +289,7 @@ async def test_lists_rest_while_they_lag() -> None:
     ids = [platform.add(n, ends=float(n)) for n in range(200)]
     _, got = await wait_for(platform, ids)
     assert all(record is not None for record, _ in got.values())
-    assert len(platform.lists) < 20
+    assert len(platform.lists) < 30  # in 200 s
     settled_by_id = [at - platform.ends[id_] for id_, (_, at) in got.items()]
     assert sorted(settled_by_id)[150] < 10
 

@@ -128,13 +128,14 @@ class Activations:
         upto: datetime | None = None,
         docs: bool = False,
         skip: int = 0,
+        limit: int | None = None,
     ) -> ActivationPage:
-        """One request's worth of `list`."""
+        """One request's worth of `list`: as much as the server gives at once, or `limit`."""
         got = await page(
             self._connection,
             self._path,
             {**_query(name, since, upto, docs=docs), "skip": skip},
-            size=self._connection.page_size,
+            size=self._connection.page_size if limit is None else limit,
             about="the list of activations",
         )
         return ActivationPage(tuple(map(Activation.from_json, got.rows)), got.is_last, got.size)

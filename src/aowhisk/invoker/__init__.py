@@ -29,6 +29,7 @@ from aowhisk.invoker.attempt import Attempt, AttemptEnd
 from aowhisk.invoker.catalog import ActionFacts, Catalog
 from aowhisk.invoker.commons import Commons
 from aowhisk.invoker.gate import Gate, Pass
+from aowhisk.invoker.habits import Habits
 from aowhisk.invoker.last_words import with_last_words
 from aowhisk.invoker.protocol import Protocol
 from aowhisk.models import JSON, Accepted, Activation, from_ms
@@ -108,6 +109,7 @@ class Invoker:
         self._born = born
         self._clock = clock
         self._sleep = sleep
+        self._habits = Habits()
         self.posts = 0
 
     async def attempt(self, attempt: Attempt) -> AttemptEnd:
@@ -151,7 +153,7 @@ class Invoker:
             patience = 0.0
         deadline = self._clock() + max(0.0, since + patience - time.time())
         if activation_id is not None:
-            end = await self._wait(attempt, activation_id, deadline, facts)
+            end = await self._wait(attempt, activation_id, since, deadline, facts)
         else:
             end = await self._search(attempt, since, deadline, facts)
         return end.timed(sent=since)
@@ -192,7 +194,7 @@ class Invoker:
                 activation_id=reply.activation_id,
             )
         )
-        return await self._wait(attempt, reply.activation_id, deadline, facts)
+        return await self._wait(attempt, reply.activation_id, sent.wall, deadline, facts)
 
     async def _post(
         self, attempt: Attempt, body: bytes, wait: float, leave: Pass, sent: _Sending
@@ -229,14 +231,28 @@ class Invoker:
             pause = min(pause * 2, 5.0)
 
     async def _wait(
-        self, attempt: Attempt, activation_id: str, deadline: float, facts: ActionFacts
+        self,
+        attempt: Attempt,
+        activation_id: str,
+        sent: float,
+        deadline: float,
+        facts: ActionFacts,
     ) -> AttemptEnd:
         """Poll for a record; a record that never comes may have left a receipt."""
-        segment = 10.0
+        expected = self._habits.left(attempt.action, time.time() - sent)
+        segment = 10.0 + expected
         while True:  # once at least: a process that takes it up may come late
             left = max(0.0, deadline - self._clock())
-            record = await self._poller.wait(activation_id, deadline=max(0.5, min(segment, left)))
+            record = await self._poller.wait(
+                activation_id,
+                deadline=max(0.5, min(segment, left)),
+                expected=expected or None,
+                sent=from_ms(sent * 1000),
+                surely=segment >= left,
+            )
+            expected = 0.0
             if record is not None:
+                self._habits.note(attempt.action, record)
                 return await self._protocol.incoming(attempt, record)
             noted = await self._receipt(attempt, facts)
             if noted is not None:
