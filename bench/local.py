@@ -130,19 +130,20 @@ async def speed(url: str, path: str, calls: int, connections: int) -> float:
     return calls / (time.perf_counter() - began)
 
 
-async def measure(options: argparse.Namespace, ours: str, bare: dict[str, str]) -> dict[str, float]:
+async def measure(options: argparse.Namespace, here: str, bare: dict[str, str]) -> dict[str, float]:
     """The ratio to the bare application, of each kind of call."""
     ratios = {}
     for name, path in (("no-op", NOOP), ("echo", ECHO)):
-        sides = {"bare": bare[name], "ours": ours}
-        for url in sides.values():
+        sides = {"bare": bare[name], "ours": here}
+        for url in sides.values():  # warm
             await speed(url, path, options.connections * 4, options.connections)
         found: dict[str, list[float]] = {side: [] for side in sides}
         for _ in range(options.rounds):
             for side, url in sides.items():
                 found[side].append(await speed(url, path, options.calls, options.connections))
         medians = {side: statistics.median(values) for side, values in found.items()}
-        ratios[name] = medians["ours"] / medians["bare"]
+        pairs = zip(found["ours"], found["bare"], strict=True)
+        ratios[name] = statistics.median(ours / bare for ours, bare in pairs)
         told = ", ".join(f"{side} {value:,.0f}/s" for side, value in medians.items())
         print(f"{name:6} {told}, ratio {ratios[name]:.2f} (goal {GOALS[name]:.2f})")
     return ratios

@@ -389,7 +389,7 @@ def test_what_was_committed_survives_kill_9(tmp_path: Path) -> None:
 async def test_while_the_file_is_locked_commits_wait_and_nothing_is_lost(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aowhisk.events.sqlite._BUSY", 0.05)
+    monkeypatch.setattr("aowhisk.events.sqlite_file._BUSY", 0.05)
     journal = SqliteJournal(tmp_path / "j.db")
     await journal.open()
     other = sqlite3.connect(tmp_path / "j.db", isolation_level=None)
@@ -507,9 +507,8 @@ async def test_while_the_disk_is_full_commits_wait_and_nothing_is_lost(
     await journal.commit()
 
     async def room(pages: str) -> None:  # SQLite answers as on a full disk: SQLITE_FULL
-        connection = journal._connection
-        assert connection is not None
-        await journal._call(lambda: connection.execute(f"PRAGMA max_page_count = {pages}"))
+        file = journal._file
+        await file.call(lambda: file.connection.execute(f"PRAGMA max_page_count = {pages}"))
 
     await room("1")
     for n in range(200):

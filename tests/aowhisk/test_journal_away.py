@@ -182,7 +182,7 @@ async def test_a_process_that_ends_while_mongodb_is_away_loses_nothing(
 async def test_a_process_that_ends_while_its_file_is_locked_loses_nothing(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aowhisk.events.sqlite._BUSY", 0.05)
+    monkeypatch.setattr("aowhisk.events.sqlite_file._BUSY", 0.05)
     monkeypatch.setattr("aowhisk.events.sqlite._CLOSING", 0.5)
     connections: list[sqlite3.Connection] = []
 

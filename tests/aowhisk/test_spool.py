@@ -111,7 +111,7 @@ class Place:
 async def place(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Place]:
-    monkeypatch.setattr("aowhisk.events.sqlite._BUSY", 0.05)
+    monkeypatch.setattr("aowhisk.events.sqlite_file._BUSY", 0.05)
     monkeypatch.setattr("aowhisk.events.sqlite._CLOSING", 0.1)
     monkeypatch.setattr("aowhisk.events.mongo._CLOSING", 0.1)
     if request.param == "sqlite":
@@ -387,7 +387,7 @@ async def test_where_the_first_place_cannot_be_written_the_state_folder_takes_th
 async def test_without_any_place_the_log_says_what_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("aowhisk.events.sqlite._BUSY", 0.05)
+    monkeypatch.setattr("aowhisk.events.sqlite_file._BUSY", 0.05)
     monkeypatch.setattr("aowhisk.events.sqlite._CLOSING", 0.1)
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setattr(Spool, "folders", lambda self: [tmp_path / "file" / "spool"])
@@ -401,9 +401,8 @@ async def test_where_the_disk_is_full_the_file_waits_until_there_is_room(tmp_pat
     await journal.open()
     put(journal, [STARTED])
     await journal.commit()
-    connection = journal._connection
-    assert connection is not None
-    await journal._call(lambda: connection.execute("PRAGMA max_page_count = 1"))
+    file = journal._file
+    await file.call(lambda: file.connection.execute("PRAGMA max_page_count = 1"))
     late = [Throttled(run="r", seconds=n, text="x" * 1000) for n in range(100)]
     put(journal, late)
     with pytest.MonkeyPatch.context() as patch:

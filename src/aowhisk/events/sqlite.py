@@ -1,38 +1,35 @@
-"""The embedded journal: one SQLite file, written by one thread.
+"""The embedded journal: one SQLite file.
 
 What `commit` returned for survives `kill -9` of the process (WAL, synchronous=NORMAL), with
-`?sync=full` also a loss of power. There is no timer: the thread takes whatever is queued as soon as
-it is free, in one transaction.
+`?sync=full` also a loss of power. There is no timer: whatever is queued is written, in one
+transaction, as soon as what was queued before it is.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
 
-from aowhisk.errors import ConfigError, JournalError
+from aowhisk.errors import ConfigError
 from aowhisk.events import shared
-from aowhisk.events.damage import reason
 from aowhisk.events.intake import Declared, take_in
 from aowhisk.events.model import Event, RunState
-from aowhisk.events.schema import prepare
 from aowhisk.events.sink import Lease, RunInfo, Told, Written
 from aowhisk.events.spool import Spool
+from aowhisk.events.sqlite_file import SqliteFile
 from aowhisk.events.sqlite_rows import Row, events_of, row_of, written_of
-from aowhisk.events.writer import Away, Writer
+from aowhisk.events.writer import Writer
 
 __all__ = ["SqliteJournal"]
 
 _T = TypeVar("_T")
-_BUSY = 5.0  # seconds to wait for another process's write
+_AT_ONCE = 64  # events that are written in well under 1 ms
 _CLOSING = 5.0
 
 _EVENT = "INSERT INTO events VALUES (?,?,?,?,?,?,?)"
@@ -51,12 +48,10 @@ class SqliteJournal:
         if sync not in ("normal", "full"):
             raise ConfigError(f"the journal's sync is {sync!r}; it is normal or full")
         self._path = Path(path)
-        self._sync = sync
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="aowhisk-journal")
+        self._file = SqliteFile(self._path, sync=sync)
         self._writer = Writer(str(self._path), row_of, self._store)
         beside = self._path.with_name(f"{self._path.name}-spool")
         self.spool = Spool(str(self._path.resolve()), beside=beside)
-        self._connection: sqlite3.Connection | None = None
 
     @property
     def path(self) -> Path:
@@ -74,7 +69,7 @@ class SqliteJournal:
     async def open(self) -> None:
         """Open the file, and take in what earlier processes could not write to it; raises
         ConfigError or JournalError, and touches nothing then."""
-        await self._call(self._connect)
+        await self._file.open()
         try:
             await take_in(self, self.spool)
         except BaseException:
@@ -84,14 +79,13 @@ class SqliteJournal:
     async def close(self) -> None:
         """Write what is queued, for a few seconds at most, the rest into a spool file, and let
         go."""
-        if self._connection is None:
+        if not self._file.is_open:
             return
         try:
             await self._writer.finish(_CLOSING, self.spool)
         finally:
             with anyio.CancelScope(shield=True):
-                await self._call(self._disconnect)
-            self._thread.shutdown(wait=False)
+                await self._file.close()
 
     def put(self, event: Event) -> None:
         """Queue an event; it is written soon, and before anything put later."""
@@ -173,57 +167,23 @@ class SqliteJournal:
 
     async def amend(self, name: str, change: shared.Change[_T]) -> _T:
         """Change a small document that all processes share; gives back what `change` answers."""
-        return await self._ask(lambda: shared.amend_sqlite(self._opened(), name, change))
-
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise JournalError(f"the journal {self._path} is not open")
-        return self._connection
+        return await self._ask(lambda: shared.amend_sqlite(self._file.connection, name, change))
 
     def _change(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        self._opened().executemany(statement, rows)
+        self._file.connection.executemany(statement, rows)
 
     async def _ask(self, work: Callable[[], _T]) -> _T:
         """Run blocking work in the journal's thread; waits while the file is locked or full."""
-        return await self._writer.insist(lambda: self._call(work))
-
-    async def _call(self, work: Callable[[], _T]) -> _T:
-        """Run blocking work in the journal's thread; raises Away where it may succeed later."""
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except sqlite3.OperationalError as error:
-            raise Away(error) from error
-        except sqlite3.Error as error:
-            raise JournalError(reason(self._path, error)) from error
+        return await self._writer.insist(lambda: self._file.call(work))
 
     async def _store(self, batch: list[Row]) -> None:
-        await self._call(lambda: self._insert(batch))
-
-    def _connect(self) -> None:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self._path, isolation_level=None, timeout=_BUSY)
-        except (OSError, sqlite3.Error) as error:
-            raise ConfigError(f"the journal {self._path} cannot be opened: {error}") from error
-        try:
-            prepare(connection, self._path)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(f"PRAGMA synchronous = {self._sync.upper()}")
-        except sqlite3.Error as error:
-            connection.close()
-            raise ConfigError(reason(self._path, error)) from error
-        except BaseException:
-            connection.close()
-            raise
-        self._connection = connection
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        is_done = len(batch) <= _AT_ONCE and self._file.at_once(lambda: self._insert(batch))
+        if not is_done:
+            await self._file.call(lambda: self._insert(batch))
+        self._file.wrote(len(batch))
 
     def _fetch(self, query: str, *values: object) -> list[Any]:
-        return self._opened().execute(query, values).fetchall()
+        return self._file.connection.execute(query, values).fetchall()
 
     def _writers(self, key: str, other_than: str) -> list[tuple[Any, Any]]:
         last = self._fetch(
@@ -256,7 +216,7 @@ class SqliteJournal:
 
     def _insert(self, batch: list[Row]) -> None:
         """Write a batch in one transaction, but for the runs that another process owns."""
-        connection = self._opened()
+        connection = self._file.connection
         connection.execute("BEGIN IMMEDIATE")
         try:
             try:

@@ -84,12 +84,11 @@ class Builtins:
         self, name: str, arguments: Mapping[str, JSON] | list[JSON], *, namespace: str
     ) -> tuple[Response, list[str]] | None:
         """The same where `name` has nothing to wait for; else None, and nothing is done."""
-        builtin = BUILTINS[name]
-        if inspect.iscoroutinefunction(builtin):
+        if name in _WAITING:
             return None
         call = Call(arguments, namespace, self._api_host)
         try:
-            return _response(builtin(call)), call.logs
+            return _response(BUILTINS[name](call)), call.logs
         except Thrown as thrown:
             return _failed(thrown), call.logs
 
@@ -231,6 +230,7 @@ BUILTINS: Mapping[str, Builtin] = {
     "samples/wordCount": _word_count,
     "samples/curl": _curl,
 }
+_WAITING = frozenset(name for name, one in BUILTINS.items() if inspect.iscoroutinefunction(one))
 
 
 def _lines(call: Call) -> list[JSON]:

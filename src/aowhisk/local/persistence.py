@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 
 from aowhisk.local.archive import Archive
@@ -29,7 +30,8 @@ class Persistence:
 
     async def open(self) -> None:
         """Take in what the folder has, and write to it what changes from now on."""
-        contents = await anyio.to_thread.run_sync(self._archive.open)
+        with anyio.CancelScope(shield=True):  # whoever has the folder has to give it back
+            contents = await anyio.to_thread.run_sync(self._archive.open)
         stock = self._store.take_out(SYSTEM) if self._system_is_owned else []
         self._store.restore(stock if contents.fresh else contents.entities)
         self._records.restore(contents.records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 import ssl
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from aowhisk.errors import ConfigError
+from aowhisk.local.gathering import gathering
 from aowhisk.local.server import LocalOpenWhisk
 
 if TYPE_CHECKING:
@@ -79,12 +81,36 @@ async def serve(
         timeout_keep_alive=70,  # OpenWhisk's idle timeout
         timeout_graceful_shutdown=1,
         ssl_certfile=certificate,
+        server_header=False,
+        proxy_headers=False,
     )
+    config.load()
+    if not isinstance(config.http_protocol_class, str):
+        config.http_protocol_class = gathering(config.http_protocol_class)
     server = Server(config)
+    with _collecting_less():
+        await _run(server, sock)
+
+
+async def _run(server: uvicorn.Server, sock: socket.socket) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_stop_on_signal, server)
         await server.serve(sockets=[sock])
         tasks.cancel_scope.cancel()
+
+
+@contextmanager
+def _collecting_less() -> Iterator[None]:
+    """What was loaded stays, and so do records: the collector need not look at them so often."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 async def _stop_on_signal(server: uvicorn.Server) -> None:

@@ -103,22 +103,16 @@ class LocalOpenWhisk:
         self._user = users[0]
         self._store = Store(clock)
         install(self._store, self._limits.actions)
-        entitlement = Entitlement(self._store)
         self._records = Records(
             unkept=[u.namespace for u in users if u.throttle.limits.store_activations is False]
-        )
-        self._persistence = (
-            None
-            if data is None
-            else Persistence(
-                Path(data), self._store, self._records, {one.namespace for one in accounts}
-            )
         )
         self._faults = faults if isinstance(faults, FaultPlan) else FaultPlan(faults)
         self._pool: Pool | None = None
         self._tasks: TaskGroup | None = None
         self._runtimes = Runtimes.here(python)
         self._invoker = Invoker(self._records, self._faults, Builtins(api_host), self._runtimes)
+        self._entitlement = Entitlement(self._store)
+        self._packages = Packages(self._store, self._entitlement)
         self._actions = Actions(
             self._store,
             self._invoker,
@@ -128,28 +122,38 @@ class LocalOpenWhisk:
             self._runtimes,
             {user.namespace: user.throttle.limits for user in users},
         )
-        self._packages = Packages(self._store, entitlement)
-        firing = Firing(self._actions, self._records, entitlement)
+        self.app = self._assembled(users)
+        self._persistence: Persistence | None = None
+        if data is not None:
+            owned = {user.namespace for user in users}
+            self._persistence = Persistence(Path(data), self._store, self._records, owned)
+            self.app.settled = self._persistence.settled
+
+    def _assembled(self, users: Sequence[User]) -> Routes:
+        firing = Firing(self._actions, self._records, self._entitlement)
         collections: dict[str, Collection] = {
             "actions": self._actions,
             "packages": self._packages,
             "triggers": Triggers(self._store, firing),
-            "rules": Rules(self._store, entitlement),
+            "rules": Rules(self._store, self._entitlement),
             "activations": Activations(self._records),
         }
         web = WebActions(
-            self._actions, users, entitlement, blocking_wait=self._limits.blocking_wait
+            self._actions, users, self._entitlement, blocking_wait=self._limits.blocking_wait
         )
-        self.app = Routes(users, self._limits, collections, entitlement, web, self._runtimes)
-        self.app.faults = self._faults
-        if self._persistence is not None:
-            self.app.settled = self._persistence.settled
+        app = Routes(users, self._limits, collections, self._entitlement, web, self._runtimes)
+        app.faults = self._faults
+        return app
 
     async def __aenter__(self) -> Self:
         await anyio.to_thread.run_sync(check_place, self._python)
-        if self._persistence is not None:
-            await self._persistence.open()
         self._folder = await anyio.to_thread.run_sync(make_folder, self.root)
+        if self._persistence is not None:
+            try:
+                await self._persistence.open()
+            except BaseException:
+                await self._clean_up()
+                raise
         launch = Launch(container_environ(self._api_host), self._folder)
         stem = self._runtimes.find(PYTHON)
         pool = Pool(launch, size=self._containers, idle=self._idle, stem=stem)
@@ -178,9 +182,11 @@ class LocalOpenWhisk:
                 await self._pool.close()
                 if self._persistence is not None:
                     await self._persistence.close()
-                await anyio.to_thread.run_sync(
-                    lambda: shutil.rmtree(self._folder, ignore_errors=True)
-                )
+            await self._clean_up()
+
+    async def _clean_up(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(lambda: shutil.rmtree(self._folder, ignore_errors=True))
 
     @property
     def worker_pids(self) -> list[int]:

@@ -96,6 +96,7 @@ async def test_a_second_server_on_the_folder_is_refused(opened: Any, tmp_path: P
         with pytest.raises(ConfigError, match="has the folder"):
             async with opened(data=tmp_path / "data"):
                 pass
+        assert len(list((tmp_path / "ow").iterdir())) == 1  # the refused one has left nothing
 
 
 async def test_changed_stock_packages_are_kept_for_who_has_their_key(
@@ -139,3 +140,45 @@ async def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
     async with LocalOpenWhisk(root=tmp_path / "ow", data=tmp_path / "data") as ow:
         assert [one.id for one in ow.activations("a")] == numbers
         assert flying not in numbers
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.35])
+async def test_a_kill_in_the_middle_takes_nothing_that_was_acknowledged(
+    tmp_path: Path, seconds: float
+) -> None:
+    command = [sys.executable, "-m", "aowhisk", "serve", "--port", "0"]
+    command += ["--root", str(tmp_path / "ow"), "--data", str(tmp_path / "data")]
+    stored: list[str] = []
+    ended: list[str] = []
+    async with await anyio.open_process(command, stderr=subprocess.STDOUT) as server:
+        assert server.stdout is not None
+        url = (await server.stdout.receive()).decode().split()[2].rstrip(",")
+        auth = (USER, SECRET)
+        async with httpx.AsyncClient(base_url=f"{url}/api/v1/namespaces/", auth=auth) as http:
+
+            async def write(writer: int) -> None:
+                for number in range(100_000):
+                    name = f"w{writer}-{number}"
+                    try:
+                        put = await http.put(f"_/triggers/{name}", json={})
+                        stored.append(put.json()["name"])
+                        path = "whisk.system/actions/utils/echo?blocking=true"
+                        done = await http.post(path, json={})
+                        ended.append(done.json()["activationId"])
+                    except (httpx.TransportError, ValueError):
+                        return
+
+            async with anyio.create_task_group() as tasks:
+                for writer in range(4):
+                    tasks.start_soon(write, writer)
+                await anyio.sleep(seconds)
+                os.kill(server.pid, signal.SIGKILL)
+    async with LocalOpenWhisk(root=tmp_path / "ow", data=tmp_path / "data") as ow:
+        found = {one.id for one in ow.activations()}
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(ow.app), auth=auth) as http:
+            for name in stored:
+                answer = await http.get(f"http://ow/api/v1/namespaces/_/triggers/{name}")
+                assert answer.status_code == 200, name
+    assert stored
+    assert ended
+    assert set(ended) <= found
