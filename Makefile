@@ -6,7 +6,7 @@ VIDEO ?=
 SAY ?= tell me a joke
 RUN = $(BIN)/python
 
-.PHONY: help demo chat test test310 full check lint types layers bench serve clean
+.PHONY: help demo chat test test310 full check lint types layers bench serve images clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -65,6 +65,9 @@ bench: $(VENV)/.ready  ## the measurements, beside a bare loop; some with goals 
 
 serve: $(VENV)/.ready  ## a local OpenWhisk on port 3233
 	$(RUN) -m aowhisk serve --port 3233
+
+images: $(VENV)/.ready  ## images for the examples' actions (needs Docker; EXAMPLES="sample" RUNTIME=... PREFIX=...)
+	@PYTHON=$(abspath $(BIN))/python $(foreach name,RUNTIME PREFIX PLATFORM,$(if $($(name)),$(name)="$($(name))")) packaging/images/build.sh $(EXAMPLES)
 
 clean:  ## throw away what was made here
 	rm -rf $(VENV) $(VENV)310 .aowhisk dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -16,7 +16,7 @@ from aowhisk.models import JSON
 
 __all__ = ["IMAGE", "check_kinds", "check_limits"]
 
-IMAGE = "openwhisk/action-python-v3.11"
+IMAGE = "openwhisk/action-python-v3.11:nightly"
 """An image of OpenWhisk's own runtime that object_store runs on (apache/openwhisk-runtime-python,
 core/python311Action/Dockerfile)."""
 _NO_LIMIT = 1_000_000
