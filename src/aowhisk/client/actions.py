@@ -44,12 +44,11 @@ class Actions:
     ) -> Activation | Accepted:
         """Run the action once; its record, also of a failure, or Accepted if it is not ended yet.
 
-        `params` may be bytes: a JSON object, ready to be sent.
-        `timeout` is how many seconds the server waits for the end (at most 60, its default); it
-        never ends the action. The record has no logs. A POST is never repeated here: Unreachable
-        with `sent=True` and ServerFault with `accepted=None` mean that nobody knows whether it
-        runs; Throttled and `accepted=False` that it does not. Cancelling stops waiting, not the
-        action.
+        `params` may be bytes: a JSON object, ready to be sent. `timeout` is how many seconds the
+        server waits for the end (at most 60, its default); it never ends the action. The record has
+        no logs. A POST is never repeated here: Unreachable with `sent=True` and ServerFault with
+        `accepted=None` mean that nobody knows whether it runs; Throttled and `accepted=False` that
+        it does not. Cancelling stops waiting, not the action.
         """
         wait = _wait(timeout) if blocking else None
         target, request, name_ = _invocation(name, self._connection.namespace, wait)

@@ -2,7 +2,8 @@
 
 The only module that knows httpx and aiohttp. `AiohttpTransport` is lean on purpose: no cookies, no
 redirects, no compression, no environment, and it says truthfully whether a request may have been
-sent. `exchange` sends one request over any httpx transport and knows our errors only.
+sent. What has no proxy and is not large goes over connections of our own (pool.py). `exchange`
+sends one request over any httpx transport and knows our errors only.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from functools import lru_cache
 from io import BytesIO
-from ssl import SSLContext
+from ssl import SSLContext, SSLError
 from typing import Any, TypeAlias
 
 import aiohttp
@@ -20,6 +21,7 @@ import httpx
 from multidict import CIMultiDict
 from yarl import URL
 
+from aowhisk.client.pool import BrokenError, NotSentError, Pool, SilentError
 from aowhisk.errors import Unreachable
 
 __all__ = [
@@ -50,6 +52,8 @@ KEEP_ALIVE = 2.0
 connection which its server is just closing."""
 CONNECT = 10.0
 """Seconds to wait for a connection."""
+LARGE = 256 * 1024
+"""Bytes of a body that are sent in one piece."""
 UPLOAD = 120.0
 """Seconds a whole exchange may take beyond its read timeout."""
 
@@ -61,6 +65,7 @@ _NOT_SENT = (
     aiohttp.InvalidURL,
 )
 _LOST = (aiohttp.ClientError, OSError)
+_TROUBLE = (NotSentError, BrokenError, SilentError)
 
 
 class Reply:
@@ -116,6 +121,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             trust_env=False,
             proxy=proxy,
         )
+        self._pool = None if proxy is not None else _pool(tls, connections)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send it and read the whole answer."""
@@ -140,6 +146,29 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             request=request,
         )
 
+    async def exchange(
+        self, method: str, url: str, *, headers: Headers, body: bytes | None, read_timeout: float
+    ) -> Reply:
+        """The same without httpx's objects, and over connections of our own unless there is a proxy
+        or much to send: those cost less than half. Raises httpx's errors."""
+        try:
+            if self._pool is None or (body is not None and len(body) > LARGE):
+                timeout = _timeout(CONNECT, read_timeout)
+                return await self.send(method, url, headers=headers, body=body, timeout=timeout)
+            answer = await self._pool.ask(
+                method,
+                url,
+                headers=headers,
+                body=body,
+                patience=read_timeout,
+                longest=read_timeout + UPLOAD,
+            )
+        except (*_LOST, *_TROUBLE, TimeoutError) as error:
+            raise _to_httpx(error, httpx.Request(method, url)) from error
+        if not answer.is_whole:
+            return Reply(answer.status, answer.headers, b"", complete=False)
+        return Reply(answer.status, answer.headers, bytes(answer.body))
+
     async def send(
         self,
         method: str,
@@ -149,8 +178,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         body: bytes | None,
         timeout: aiohttp.ClientTimeout,
     ) -> Reply:
-        """The same without httpx's objects, which cost more than a tenth of a call; raises what
-        aiohttp raises."""
+        """Over aiohttp; raises what it raises."""
         response = await self._session.request(
             method,
             _url(url),
@@ -169,7 +197,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close every connection."""
+        if self._pool is not None:
+            await self._pool.close()
         await self._session.close()
+
+
+def _pool(tls: SSLContext | bool, connections: int) -> Pool:
+    return Pool(tls=tls, connections=connections, keep=KEEP_ALIVE, connect=CONNECT)
 
 
 class _OnceError(aiohttp.ClientError):
@@ -213,9 +247,9 @@ def _to_httpx(error: Exception, request: httpx.Request) -> httpx.TransportError:
     text = _say(error)
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return httpx.ConnectTimeout(text, request=request)
-    if isinstance(error, _NOT_SENT):
+    if isinstance(error, (*_NOT_SENT, NotSentError)):
         return httpx.ConnectError(text, request=request)
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError | SilentError):
         return httpx.ReadTimeout(text, request=request)
     return httpx.RemoteProtocolError(text, request=request)
 
@@ -269,14 +303,12 @@ async def exchange(
     activation id.
     """
     if isinstance(transport, AiohttpTransport):
-        timeout = _timeout(CONNECT, read_timeout)
         try:
-            return await transport.send(method, url, headers=headers, body=body, timeout=timeout)
-        except (*_LOST, TimeoutError) as error:
-            request = httpx.Request(method, url)
-            told = _to_httpx(error, request)
-            told.__cause__ = error
-            raise _unreachable(told, request) from told
+            return await transport.exchange(
+                method, url, headers=headers, body=body, read_timeout=read_timeout
+            )
+        except httpx.TransportError as error:
+            raise _unreachable(error, error.request) from error
     extensions: Mapping[str, Any] = {
         "timeout": {"connect": CONNECT, "read": read_timeout, "write": read_timeout, "pool": None}
     }
@@ -332,4 +364,6 @@ def _is_tls(error: httpx.TransportError) -> bool:
     cause = error.__cause__
     if isinstance(cause, aiohttp.ClientSSLError | aiohttp.ServerFingerprintMismatch):
         return True
+    if isinstance(cause, NotSentError):
+        return isinstance(cause.__cause__, SSLError)
     return isinstance(error, httpx.ConnectError) and "CERTIFICATE_VERIFY_FAILED" in str(error)
