@@ -5,34 +5,32 @@ It is trained first where that was not done; what was lost of it since is made a
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from bot import Bot
-from flow import MANIFEST, Training, parser, quality, shown, training
+from flow import Training, has_told, orchestrator_of, parser, quality, shown, training
 
 from aowhisk import Orchestrator
-from aowhisk.progress import Progress, report
+from aowhisk.progress import Progress
 
 
-async def chat(wanted: Training, root: Path, texts: Sequence[str], lose: Sequence[str]) -> None:
+async def chat(wanted: Training, options: argparse.Namespace) -> None:
     """Print an answer to each of the texts."""
     with Progress() as progress:
-        async with Orchestrator.local(MANIFEST, root=root) as orchestrator:
+        async with orchestrator_of(options) as orchestrator:
             run = await wanted.run(orchestrator, progress)
-            is_new = orchestrator.server.count() > 0
-            for name in lose:
+            for name in options.lose:
                 await _lose(orchestrator, f"chatbot/{run.id}/", name)
             bot = Bot(orchestrator, run)
             plan = await bot.check()
-            answers = [await bot.answer(text) for text in texts]
-    if is_new:
-        report(progress.tally(run.id))
+            answers = [await bot.answer(text) for text in options.text]
+    if has_told(progress, run):
         print(quality(run))
-    if plan or lose:
+    if plan or options.lose:
         print(plan.describe())
-    for text, answer in zip(texts, answers, strict=True):
+    for text, answer in zip(options.text, answers, strict=True):
         sure = "" if answer.is_sure else ", not sure"
         print(f"you: {text}\nbot: {answer.reply}\n     ({answer.intent}{sure})")
 
@@ -61,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options = made.parse_args(argv)
     wanted = training(options, made)
-    return shown(lambda: chat(wanted, options.root, options.text, options.lose))
+    return shown(lambda: chat(wanted, options))
 
 
 if __name__ == "__main__":

@@ -15,8 +15,18 @@ from typing import Any
 
 from corpus import dialogues
 
-from aowhisk import AowhiskError, Dag, Orchestrator, RetryPolicy, Run, RunState, Sink, item
-from aowhisk.local import Lose
+from aowhisk import (
+    AowhiskError,
+    ConfigError,
+    Dag,
+    Orchestrator,
+    RetryPolicy,
+    Run,
+    RunState,
+    Sink,
+    item,
+)
+from aowhisk.local import Fault, Lose
 from aowhisk.progress import Progress, report
 from object_store import StoreError
 
@@ -60,7 +70,8 @@ class Training:
         """The run that trained it: an earlier one where there is one, else a new one, which
         `progress` is told of. Raises what Orchestrator.run raises.
         """
-        assert orchestrator.store is not None
+        if orchestrator.store is None:
+            raise ConfigError("the chatbot needs a store; set AOWHISK_STORE")
         data = await asyncio.to_thread(dialogues, self.intents)
         key = f"corpus/{hashlib.sha256(data).hexdigest()[:12]}.json"
         if not await orchestrator.store.exists(key):
@@ -98,7 +109,7 @@ def quality(run: Run) -> str:
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """The options that decide about a model, and `--root`."""
+    """The options that decide about a model, and where it is trained."""
     made = argparse.ArgumentParser(description=description)
     add, default = made.add_argument, Training()
     add("--intents", default="", help="learn these only, a list with commas (all)")
@@ -106,7 +117,18 @@ def parser(description: str) -> argparse.ArgumentParser:
     add("--bundle-size", type=int, default=default.bundle_size, help="intents a call (%(default)s)")
     add("--seed", type=int, default=default.seed, help="of what is held out (%(default)s)")
     add("--root", type=Path, default=Path(".aowhisk"), help="where objects lie (%(default)s)")
+    add(
+        "--cluster", action="store_true", help="use the OpenWhisk, store and journal of AOWHISK_..."
+    )
     return made
+
+
+def orchestrator_of(options: argparse.Namespace, faults: Sequence[Fault] = ()) -> Orchestrator:
+    """One with an OpenWhisk of its own; with `--cluster` that of the settings, to which the
+    manifest has been deployed."""
+    if options.cluster:
+        return Orchestrator.from_env()
+    return Orchestrator.local(MANIFEST, root=options.root, faults=faults)
 
 
 def training(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Training:
@@ -138,16 +160,23 @@ def shown(main: Callable[[], Coroutine[Any, Any, None]]) -> int:
     return 0
 
 
-async def train(wanted: Training, root: Path, lose: int | None) -> None:
+def has_told(progress: Progress, run: Run) -> bool:
+    """Print the calls of the run, if it was this process that made them."""
+    try:
+        tally = progress.tally(run.id)
+    except KeyError:  # it had been trained before: there was nothing to tell
+        return False
+    report(tally)
+    return True
+
+
+async def train(wanted: Training, options: argparse.Namespace) -> None:
     """Train and print what ran, what was recovered, and how good the model is."""
-    faults = [] if lose is None else [Lose(call=f"train.{lose}")]
+    faults = [] if options.lose is None else [Lose(call=f"train.{options.lose}")]
     with Progress() as progress:
-        async with Orchestrator.local(MANIFEST, root=root, faults=faults) as orchestrator:
+        async with orchestrator_of(options, faults) as orchestrator:
             run = await wanted.run(orchestrator, progress)
-            is_new = orchestrator.server.count() > 0
-    if is_new:
-        report(progress.tally(run.id))
-    else:
+    if not has_told(progress, run):
         print(f"run {run.id} has trained this model already")
     print(quality(run))
 
@@ -158,8 +187,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = made.add_argument
     add("--lose", type=int, metavar="N", help="lose the classifiers of bundle N on the way")
     options = made.parse_args(argv)
+    if options.cluster and options.lose is not None:
+        made.error("--lose is for the OpenWhisk inside aowhisk, not for --cluster")
     wanted = training(options, made)
-    return shown(lambda: train(wanted, options.root, options.lose))
+    return shown(lambda: train(wanted, options))
 
 
 if __name__ == "__main__":

@@ -5,20 +5,20 @@ curl -d '{"text": "tell me a joke"}' -H 'content-type: application/json' localho
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import uvicorn
 from bot import Bot
 from fastapi import FastAPI, HTTPException, Request
-from flow import MANIFEST, Training, parser, training
+from flow import Training, orchestrator_of, parser, training
 from pydantic import BaseModel, Field
 
-from aowhisk import Orchestrator, RecoveryFailed
+from aowhisk import RecoveryFailed
 
 
 class Said(BaseModel):
@@ -27,12 +27,12 @@ class Said(BaseModel):
     text: str = Field(min_length=1, max_length=10_000)
 
 
-def application(wanted: Training, root: Path) -> FastAPI:
+def application(wanted: Training, options: argparse.Namespace) -> FastAPI:
     """The service: one orchestrator as long as it runs; the bot is trained before it answers."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with Orchestrator.local(MANIFEST, root=root) as orchestrator:
+        async with orchestrator_of(options) as orchestrator:
             app.state.bot = Bot(orchestrator, await wanted.run(orchestrator))
             await app.state.bot.check()
             yield
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     made.add_argument("--host", default="127.0.0.1", help="where to listen (%(default)s)")
     made.add_argument("--port", type=int, default=8000, help="where to listen (%(default)s)")
     options = made.parse_args(argv)
-    app = application(training(options, made), options.root)
+    app = application(training(options, made), options)
     uvicorn.run(app, host=options.host, port=options.port, log_level="info")
 
 
