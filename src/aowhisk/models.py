@@ -5,12 +5,15 @@ Milliseconds become seconds here and nowhere else.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
+from functools import lru_cache
+from sys import intern
 from typing import Any, TypeAlias
 
 from aowhisk.errors import AowhiskError
@@ -137,9 +140,9 @@ class Activation:
         response = data.get("response") or {}
         return cls(
             id=str(data["activationId"]),
-            name=str(data.get("name", "")),
-            namespace=str(data.get("namespace", "_")),
-            version=str(data.get("version", "0.0.1")),
+            name=intern(str(data.get("name", ""))),
+            namespace=intern(str(data.get("namespace", "_"))),
+            version=intern(str(data.get("version", "0.0.1"))),
             status=_status(response.get("status"), data.get("statusCode")),
             result=response.get("result"),
             start=None if data.get("start") is None else from_ms(data["start"]),
@@ -147,8 +150,24 @@ class Activation:
             duration=_seconds(data.get("duration")),
             logs=tuple(data.get("logs") or ()),
             cause=data.get("cause"),
-            annotations={a["key"]: a.get("value") for a in data.get("annotations") or ()},
+            annotations=dict(map(_annotation, data.get("annotations") or ())),
         )
+
+
+def _annotation(given: Mapping[str, Any]) -> tuple[str, JSON]:
+    """Name and value. What is the same for many activations is kept once for all of them."""
+    name, value = intern(given["key"]), given.get("value")
+    if isinstance(value, str):
+        return name, intern(value)
+    if name == "limits" and isinstance(value, dict):
+        with contextlib.suppress(TypeError):  # no numbers
+            return name, _limits(tuple(value.items()))
+    return name, value
+
+
+@lru_cache(maxsize=256)
+def _limits(items: tuple[tuple[str, JSON], ...]) -> dict[str, JSON]:
+    return dict(items)
 
 
 def _status(text: object, code: object) -> Status | None:

@@ -297,3 +297,13 @@ async def test_the_key_travels_in_one_header_and_shows_nowhere(
     for text in texts:
         assert secret not in text
         assert server.requests[0].headers["authorization"] not in text
+
+
+async def test_what_records_have_in_common_is_kept_once() -> None:
+    limits = {"key": "limits", "value": {"memory": 256, "timeout": 60000}}
+    answers = [activated(200, {**record({"x": n}), "annotations": [limits]}) for n in (1, 2)]
+    first, second = [await invoke(answer) for answer in answers]
+    assert isinstance(first, Activation)
+    assert isinstance(second, Activation)
+    assert first.annotations == {"limits": {"memory": 256, "timeout": 60000}}
+    assert first.annotations["limits"] is second.annotations["limits"]

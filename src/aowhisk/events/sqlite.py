@@ -29,7 +29,7 @@ from aowhisk.events.writer import Writer
 __all__ = ["SqliteJournal"]
 
 _T = TypeVar("_T")
-_AT_ONCE = 64  # events that are written in well under 1 ms
+_AT_ONCE = 128  # events that are written in well under 1 ms
 _CLOSING = 5.0
 
 _EVENT = "INSERT INTO events VALUES (?,?,?,?,?,?,?)"
