@@ -138,6 +138,251 @@ def test_variables_come_from_the_environment(tmp_path: Path) -> None:
     assert found == {"a": "t", "b": "x-t-y", "c": 12, "d": ["12"], "e": "costs $5"}
 
 
+def test_two_dollars_stand_for_one(tmp_path: Path) -> None:
+    found = inputs(tmp_path, "a: 'x-$${TOKEN}', b: {c: '$${TOKEN}'}")
+
+    assert found == {"a": "x-${TOKEN}", "b": {"c": "${TOKEN}"}}
+
+
+def test_json_may_be_written_as_text(tmp_path: Path) -> None:
+    found = inputs(
+        tmp_path,
+        """a: {type: json, value: '{"name": "Sam"}'}, b: {type: json, value: {n: $N}}, """
+        "c: {type: array, value: $LIST}",
+        N="1",
+        LIST="[1, 2]",
+    )
+
+    assert found == {"a": {"name": "Sam"}, "b": {"n": "1"}, "c": [1, 2]}
+
+
+def test_inputs_of_the_package_and_the_project_fill_what_the_environment_does_not(
+    tmp_path: Path,
+) -> None:
+    manifest = load(
+        tmp_path,
+        """
+project:
+  name: slack
+  inputs: {CHANNEL: general, COUNT: 3}
+  packages:
+    post:
+      inputs: {TRIGGER: hourly, CHANNEL: mine}
+      actions: {say: {code: '# x', inputs: {to: $CHANNEL, n: $COUNT, user: $USER_NAME}}}
+      triggers: {"${TRIGGER}": {}}
+      rules: {"on-${TRIGGER}": {trigger: $TRIGGER, action: say}}
+""",
+        USER_NAME="me",
+    )
+
+    assert manifest.project == "slack"
+    assert dict(manifest.actions["post/say"].parameters) == {"to": "mine", "n": 3, "user": "me"}
+    assert list(manifest.triggers) == ["hourly"]
+    assert manifest.rules["on-hourly"].trigger == "/_/hourly"
+    assert manifest.rules["on-hourly"].action == "/_/post/say"
+
+
+WIRING = """
+packages:
+  p:
+    dependencies:
+      tools: {location: /whisk.system/utils, inputs: {lines: 1}}
+    actions: {a: {code: '# x'}, b: {code: '# x'}}
+    sequences:
+      outer: {actions: "inner, tools/echo", web: true}
+      inner: {actions: [a, /_/p/b, /whisk.system/utils/cat]}
+    triggers:
+      t: {inputs: {name: string}, description: a trigger}
+      fed: {feed: /whisk.system/alarms/alarm, inputs: {cron: "* * * * *"}}
+    rules:
+      r: {trigger: t, action: outer, rule: true, annotations: {owner: me}}
+  default:
+    actions: {c: {code: '# x'}}
+    rules: {s: {trigger: t, action: c}}
+"""
+
+
+def test_sequences_triggers_rules_and_bindings_are_read(tmp_path: Path) -> None:
+    manifest = load(tmp_path, WIRING)
+
+    assert list(manifest.sequences) == ["p/inner", "p/outer"]  # what it is made of comes first
+    assert manifest.sequences["p/inner"].components == (
+        "/_/p/a",
+        "/_/p/b",
+        "/whisk.system/utils/cat",
+    )
+    assert manifest.sequences["p/outer"].components == ("/_/p/inner", "/_/tools/echo")
+    assert manifest.sequences["p/outer"].annotations["web-export"] is True
+    assert manifest.triggers["t"].parameters == {"name": ""}
+    assert manifest.triggers["t"].annotations == {"description": "a trigger"}
+    assert manifest.triggers["fed"].feed == "/whisk.system/alarms/alarm"
+    assert manifest.triggers["fed"].to_json()["parameters"] == []
+    assert manifest.rules["r"].to_json() == {
+        "trigger": "/_/t",
+        "action": "/_/p/outer",
+        "annotations": [{"key": "owner", "value": "me"}],
+    }
+    assert manifest.rules["s"].action == "/_/c"
+    assert manifest.bindings["tools"].to_json() == {
+        "binding": {"namespace": "whisk.system", "name": "utils"},
+        "parameters": [{"key": "lines", "value": 1}],
+        "annotations": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("function: a.js", "nodejs:default"),
+        ("function: a.py", "python:default"),
+        ("function: a.py, runtime: python@3", "python:3"),
+        ("function: a.py, runtime: python", "python:default"),
+        ("function: a.py, kind: python:3.11", "python:3.11"),
+        ("function: node", "nodejs:default"),
+        ("code: '# x', runtime: 'language:default'", "python:default"),
+    ],
+)
+def test_the_kind_is_that_of_the_file_unless_said_otherwise(
+    tmp_path: Path, text: str, kind: str
+) -> None:
+    (tmp_path / "a.js").write_text("function main() { return {} }")
+    (tmp_path / "a.py").write_text(SOURCE)
+    (tmp_path / "node").mkdir()
+    (tmp_path / "node" / "index.js").write_text("exports.main = () => ({})")
+
+    assert load(tmp_path, action(text)).actions["p/a"].kind == kind
+
+
+def test_an_image_takes_the_place_of_the_kind(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(SOURCE)
+    text = """packages: {p: {actions: {
+        bare: {docker: me/it}, with: {docker: $IMAGE, function: a.py}, own: {native: true}}}}"""
+
+    found = load(tmp_path, text, IMAGE="me/other:1").actions
+
+    assert found["p/bare"].to_json()["exec"] == {"kind": "blackbox", "image": "me/it"}
+    assert found["p/with"].to_json()["exec"] == {
+        "kind": "blackbox",
+        "image": "me/other:1",
+        "code": SOURCE,
+    }
+    assert found["p/own"].image == "openwhisk/dockerskeleton"
+
+
+def test_a_folder_may_take_files_along_and_leave_some_out(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "__main__.py").write_text(SOURCE)
+    (tmp_path / "code" / "notes.md").write_text("mine")
+    (tmp_path / "shared" / "deep").mkdir(parents=True)
+    (tmp_path / "shared" / "one.py").write_text("1")
+    (tmp_path / "shared" / "deep" / "two.py").write_text("2")
+
+    found = load(
+        tmp_path,
+        action("function: code, include: [[shared/*.py], [shared, lib]], exclude: ['*.md']"),
+    ).actions["p/a"]
+
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(found.code))) as archive:
+        assert archive.namelist() == [
+            "__main__.py",
+            "lib/deep/two.py",
+            "lib/one.py",
+            "shared/one.py",
+        ]
+
+
+def test_a_deployment_file_gives_other_values(tmp_path: Path) -> None:
+    (tmp_path / "deployment.yaml").write_text("""
+project:
+  name: app
+  packages:
+    p:
+      inputs: {bucket: {value: mine}}
+      actions: {a: {inputs: {n: 7, extra: x}, annotations: {owner: you}}}
+      triggers: {t: {inputs: {every: day}}}
+""")
+    (tmp_path / "manifest.yaml").write_text("""
+project:
+  name: app
+  packages:
+    p:
+      inputs: {bucket: films}
+      actions:
+        a: {code: '# x', inputs: {n: {type: integer, value: 1}}, annotations: {owner: me}}
+      triggers: {t: }
+""")
+
+    found = Manifest.load(
+        tmp_path / "manifest.yaml",
+        deployment=tmp_path / "deployment.yaml",
+        params={"extra": {"given": True}},
+        environ={},
+    )
+
+    (package,) = found.packages
+    assert package.parameters == {"bucket": "mine"}
+    assert found.actions["p/a"].parameters == {"n": 7, "extra": {"given": True}}
+    assert found.actions["p/a"].annotations == {"owner": "you"}
+    assert found.triggers["t"].parameters == {"every": "day"}
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "why"),
+    [
+        ("packages: {q: {}}", "packages.q", "declares no such; it has p"),
+        ("packages: {p: {actions: {b: {}}}}", "packages.p.actions.b", "it has a"),
+        (
+            "packages: {p: {actions: {a: {code: x}}}}",
+            "packages.p.actions.a.code",
+            "allowed are annotations, inputs",
+        ),
+        (
+            "packages: {p: {actions: {a: {annotations: {o: 1}}}}}",
+            "packages.p.actions.a.annotations.o",
+            "none such",
+        ),
+        ("project: {name: other}", "project.name", "the manifest's project is None"),
+    ],
+)
+def test_what_is_wrong_in_a_deployment_file_is_said_with_its_place(
+    tmp_path: Path, text: str, where: str, why: str
+) -> None:
+    (tmp_path / "manifest.yaml").write_text(action("code: '# x'"))
+    (tmp_path / "deployment.yaml").write_text(text)
+
+    with pytest.raises(ConfigError) as caught:
+        Manifest.load(tmp_path / "manifest.yaml", deployment=tmp_path / "deployment.yaml")
+
+    assert str(caught.value).startswith(f"{tmp_path / 'deployment.yaml'}: {where}")
+    assert why in str(caught.value)
+
+
+def test_what_wskdeploy_writes_empty_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.js").write_text("function main() { return {} }")
+    manifest = load(
+        tmp_path,
+        """
+project: {name: lib, namespace: "", credential: "", apiHost: "", version: "", packages: {}}
+packages:
+  p:
+    name: p
+    license: ""
+    dependencies: {}
+    namespace: ""
+    actions:
+      a:
+        {name: a, location: "", version: 0.0.1, function: a.js, code: "", runtime: "nodejs:default",
+         exposedUrl: "", main: "", limits: null, inputs: {}, outputs: {}, web-export: ""}
+    feeds: {}
+    apis: {}
+filepath: ""
+""",
+    )
+
+    assert manifest.project == "lib"
+    assert manifest.actions["p/a"].main is None
+
+
 def action(text: str) -> str:
     return f"packages: {{p: {{actions: {{a: {{{text}}}}}}}}}"
 
@@ -162,7 +407,39 @@ def action(text: str) -> str:
             "not a whole number",
         ),
         (action("code: '# x', web: maybe"), "packages.p.actions.a.web", "true, false and raw"),
-        (action("code: '# x', docker: x/y"), "packages.p.actions.a.docker", "not support"),
+        (
+            action("docker: x/y, native: true"),
+            "packages.p.actions.a.native",
+            "another word for an image",
+        ),
+        (action("function: github.com/x/y"), "packages.p.actions.a.function", "fetch it"),
+        (action("code: '# x', runtime: 'py thon'"), "packages.p.actions.a.runtime", "write a kind"),
+        (action("code: '# x', include: [[a]]"), "packages.p.actions.a", "need a folder"),
+        (
+            action("code: '# x', annotations: {require-whisk-auth: true}"),
+            "packages.p.actions.a.annotations.require-whisk-auth",
+            "write `web: true`",
+        ),
+        (
+            action("code: '# x', web: true, annotations: {require-whisk-auth: -1}"),
+            "packages.p.actions.a.annotations.require-whisk-auth",
+            "from 1 to",
+        ),
+        (
+            action("code: '# x', annotations: {aowhisk-requirements: gone.txt}"),
+            "packages.p.actions.a.annotations.aowhisk-requirements",
+            "gone.txt",
+        ),
+        (
+            action("code: '# x', inputs: {n: {type: json, value: '{'}}"),
+            "packages.p.actions.a.inputs.n",
+            "no JSON",
+        ),
+        (
+            action("code: '# x', inputs: {n: {type: string, required: true}}"),
+            "packages.p.actions.a.inputs.n",
+            "is required",
+        ),
         (
             action("code: '# x', inputs: {n: {type: integer, value: x}}"),
             "packages.p.actions.a.inputs.n",
@@ -184,11 +461,39 @@ def action(text: str) -> str:
             "put it in quotes",
         ),
         ("packages: {p: {actions: [a]}}", "packages.p.actions", "is a list"),
-        ("packages: {p: {triggers: {t: {}}}}", "packages.p.triggers", "not support triggers"),
-        ("packages: {p: {sequences: {}}}", "packages.p.sequences", "not support sequences"),
+        ("packages: {p: {apis: {a: {}}}}", "packages.p.apis", "not support API routes"),
+        ("packages: {p: {feeds: {a: {}}}}", "packages.p.feeds", "a trigger's `feed`"),
+        ("packages: {p: {sequences: {s: {}}}}", "packages.p.sequences.s.actions", "no list"),
+        (
+            "packages: {p: {sequences: {s: {actions: 'a, /b'}}}}",
+            "packages.p.sequences.s.actions",
+            "'/b' is no action",
+        ),
+        (
+            "packages: {p: {actions: {s: {code: '# x'}}, sequences: {s: {actions: a}}}}",
+            "packages.p.sequences.s",
+            "the name of an action, too",
+        ),
+        (
+            "packages: {p: {triggers: {t: {}}}, q: {triggers: {t: {}}}}",
+            "packages",
+            "trigger 't' is declared twice",
+        ),
+        ("packages: {p: {triggers: {t: {fee: x}}}}", "packages.p.triggers.t.fee", "'feed'"),
+        ("packages: {p: {rules: {r: {action: a}}}}", "packages.p.rules.r.trigger", "nothing"),
+        (
+            "packages: {p: {rules: {r: {action: a, trigger: t, rule: x > 1}}}}",
+            "packages.p.rules.r.rule",
+            "nothing but true",
+        ),
+        (
+            "packages: {p: {dependencies: {d: {location: github.com/a/b}}}}",
+            "packages.p.dependencies.d.location",
+            "the dependency 'd' lies at github.com/a/b",
+        ),
         ("packages: {p: {credential: x}}", "packages.p.credential", "AOWHISK_AUTH"),
         ("packages: {p/q: {}}", "packages.p/q", "is no name"),
-        ("packages: {default: {inputs: {}}}", "packages.default.inputs", "no package"),
+        ("packages: {default: {public: true}}", "packages.default.public", "no package"),
         ("packages: {}", "packages", "no package is declared"),
         ("actions: {}", "actions", "unknown field"),
         ("a: [", "", "is not YAML"),

@@ -11,7 +11,7 @@ from aowhisk.errors import ConfigError
 from aowhisk.local.http import Refusal
 from aowhisk.local.limits import Limits
 from aowhisk.local.names import check_namespace
-from aowhisk.manifest.values import parse
+from aowhisk.manifest.document import parse
 from aowhisk.models import JSON
 
 __all__ = ["Account", "is_private", "load_accounts"]

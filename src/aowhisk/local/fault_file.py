@@ -12,7 +12,7 @@ from aowhisk.errors import ConfigError
 from aowhisk.local import faults
 from aowhisk.local.faults import Fault, FaultPlan, RequestFault
 from aowhisk.local.http import Refusal, Request
-from aowhisk.manifest.values import parse
+from aowhisk.manifest.document import parse
 from aowhisk.models import JSON, Status
 
 __all__ = ["HEADER", "load_faults", "plan_of"]

@@ -13,6 +13,7 @@ from aowhisk.local.listing import Page
 from aowhisk.local.outcome import WHISK_ERROR
 from aowhisk.local.payload import check_length
 from aowhisk.local.store import Store
+from aowhisk.models import JSON
 
 __all__ = ["Rules"]
 
@@ -42,26 +43,27 @@ class Rules:
                 rule = self._store.get(Rule, path)
                 return Reply(rule.to_json(active=_is_active(rule, self._found_trigger(rule))))
             case "PUT":
-                return await self._put(request, user, namespace, names[0])
+                body = await request.json()
+                overwrite = request.flag("overwrite")
+                rule = self.put(path, body, overwrite=overwrite, caller=user.namespace)
+                return Reply(rule.to_json(active=_is_active(rule, self._trigger(rule))))
             case "DELETE":
                 return self._delete(path)
             case "POST":
                 return await self._switch(request, path)
         raise Refusal.no_route()
 
-    async def _put(self, request: Request, user: User, namespace: str, name: str) -> Reply:
-        body = await request.json()
-        overwrite = request.flag("overwrite")
+    def put(self, path: str, body: JSON, *, overwrite: bool, caller: str) -> Rule:
+        """Store the rule that `body`, of the namespace `caller`, describes."""
+        namespace, _, name = path.rpartition("/")
         changes = rule_changes(body, namespace)
-        self._check_rights(user.namespace, changes)
-        old = self._store.find(Rule, f"{namespace}/{name}")
+        self._check_rights(caller, changes)
+        old = self._store.find(Rule, path)
         if old is None:
-            rule = self._create(changes, namespace, name)
-        elif overwrite:
-            rule = self._update(changes, old)
-        else:
-            raise Refusal(409, "resource already exists")
-        return Reply(rule.to_json(active=_is_active(rule, self._trigger(rule))))
+            return self._create(changes, namespace, name)
+        if overwrite:
+            return self._update(changes, old)
+        raise Refusal(409, "resource already exists")
 
     def _check_rights(self, caller: str, changes: RuleChanges) -> None:
         denied = []

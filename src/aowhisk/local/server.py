@@ -3,6 +3,7 @@ processes."""
 
 from __future__ import annotations
 
+import functools
 import shutil
 import sys
 import time
@@ -122,6 +123,9 @@ class LocalOpenWhisk:
             self._runtimes,
             {user.namespace: user.throttle.limits for user in users},
         )
+        firing = Firing(self._actions, self._records, self._entitlement)
+        self._triggers = Triggers(self._store, firing)
+        self._rules = Rules(self._store, self._entitlement)
         self.app = self._assembled(users)
         self._persistence: Persistence | None = None
         if data is not None:
@@ -130,12 +134,11 @@ class LocalOpenWhisk:
             self.app.settled = self._persistence.settled
 
     def _assembled(self, users: Sequence[User]) -> Routes:
-        firing = Firing(self._actions, self._records, self._entitlement)
         collections: dict[str, Collection] = {
             "actions": self._actions,
             "packages": self._packages,
-            "triggers": Triggers(self._store, firing),
-            "rules": Rules(self._store, self._entitlement),
+            "triggers": self._triggers,
+            "rules": self._rules,
             "activations": Activations(self._records),
         }
         web = WebActions(
@@ -196,11 +199,26 @@ class LocalOpenWhisk:
     async def deploy(self, manifest: Manifest) -> None:
         """Create or update everything that `manifest` declares; raises ConfigError where
         OpenWhisk would refuse it."""
+        for trigger in manifest.triggers.values():
+            if trigger.feed is not None:
+                raise ConfigError(
+                    f"{manifest.path}: the trigger {trigger.name!r} has a feed, which has to be "
+                    "called; start the server and deploy with aowhisk deploy"
+                )
         for package in manifest.packages:
             if package.name:
                 self._put(self._packages.put, package.name, package.to_json())
-            for action in package.actions:
-                self._put(self._actions.put, action.name, action.to_json())
+        for binding in manifest.bindings.values():
+            self._put(self._packages.put, binding.name, binding.to_json())
+        for action in manifest.actions.values():
+            self._put(self._actions.put, action.name, action.to_json())
+        for sequence in manifest.sequences.values():
+            self._put(self._actions.put, sequence.name, sequence.to_json())
+        for trigger in manifest.triggers.values():
+            self._put(self._triggers.put, trigger.name, trigger.to_json())
+        put_rule = functools.partial(self._rules.put, caller=self.namespace)
+        for rule in manifest.rules.values():
+            self._put(put_rule, rule.name, rule.to_json())
         await self._settled()
 
     async def deploy_functions(self, functions: Mapping[str, Callable[..., JSON]]) -> None:

@@ -3,38 +3,36 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, TypeGuard
 
 from aowhisk.errors import ConfigError
+from aowhisk.manifest.document import scalar
 from aowhisk.models import JSON
 
-__all__ = ["Values", "parse"]
+__all__ = ["TYPES", "Values", "is_declaration", "kind_of"]
 
-_VARIABLE = re.compile(r"\$\{(\w+)\}|^\$(\w+)$")
+_VARIABLE = re.compile(r"\$(\$\{\w+\})|\$\{(\w+)\}|^\$(\w+)$")
 _PARAMETER = {"type", "value", "default", "description", "required", "status", "schema"}
-_LATER = {
-    "sequences": "sequences",
-    "triggers": "triggers",
-    "rules": "rules",
-    "feeds": "feeds",
-    "apis": "API routes",
-    "dependencies": "packages from elsewhere",
-    "docker": "actions in images of their own",
-    "native": "native actions",
-    "include": "lists of files to include; give a folder as function",
-    "exclude": "lists of files to exclude; give a folder as function",
+_UNSUPPORTED = {
+    "apis": "API routes; give the action `web: true` and call its own URL",
+    "feeds": "feed actions described here; name an existing one as a trigger's `feed`",
+    "compositions": "compositions; write a sequence, or an action with `conductor: true`",
+    "repositories": "code from repositories; check it out and name the file",
+    "config": "a wskdeploy configuration; set AOWHISK_APIHOST and AOWHISK_AUTH",
+    "events": "schemas of events",
 }
 _ELSEWHERE = {
     "namespace": "AOWHISK_NAMESPACE",
     "credential": "AOWHISK_AUTH",
     "apiHost": "AOWHISK_APIHOST",
+    "apigwAccessToken": "AOWHISK_AUTH",
 }
-_TYPES: dict[str, tuple[tuple[type, ...], JSON]] = {
+_FOREIGN = {*_UNSUPPORTED, *_ELSEWHERE}
+TYPES: dict[str, tuple[tuple[type, ...], JSON]] = {
     "string": ((str,), ""),
     "integer": ((int,), 0),
     "int": ((int,), 0),
@@ -42,10 +40,11 @@ _TYPES: dict[str, tuple[tuple[type, ...], JSON]] = {
     "float": ((int, float), 0.0),
     "boolean": ((bool,), False),
     "bool": ((bool,), False),
-    "json": ((dict, list), {}),
+    "json": ((dict, list, str, int, float, bool, type(None)), {}),
     "object": ((dict,), {}),
     "array": ((list,), []),
 }
+"""What an input may be declared as: the types of its values, and the value of one that has none."""
 
 
 class Values:
@@ -54,6 +53,8 @@ class Values:
     def __init__(self, file: Path, environ: Mapping[str, str]) -> None:
         self._file = file
         self._environ = environ
+        self._scope: Mapping[str, JSON] = {}
+        self._given: Mapping[str, JSON] = {}
 
     def error(self, where: str, problem: str) -> ConfigError:
         """What to raise for a problem at `where`."""
@@ -64,34 +65,23 @@ class Values:
         if value is None:
             return {}
         if not isinstance(value, dict):
-            raise self.error(where, f"is {_kind_of(value)}, not a mapping of names to values")
+            raise self.error(where, f"is {kind_of(value)}, not a mapping of names to values")
         return value
 
     def fields(self, value: object, where: str, allowed: Iterable[str]) -> Mapping[str, Any]:
-        """A mapping that has none but `allowed` fields."""
+        """A mapping that has none but `allowed` fields; fields of wskdeploy's that are left empty
+        say nothing and are left out."""
         known = sorted(allowed)
         found = self.mapping(value, where)
         for name in found:
-            if name in known:
-                continue
-            if name in _LATER:
-                raise self.error(f"{where}.{name}", f"aowhisk does not support {_LATER[name]} yet")
-            if name in _ELSEWHERE:
-                raise self.error(
-                    f"{where}.{name}", f"does not belong into a manifest; set {_ELSEWHERE[name]}"
-                )
-            guess = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"did you mean {guess[0]!r}? " if guess else ""
-            raise self.error(
-                f"{where}.{name}".lstrip("."),
-                f"unknown field; {hint}allowed are {', '.join(known)}",
-            )
-        return found
+            if name not in known and (name not in _FOREIGN or found[name]):
+                raise self.error(f"{where}.{name}".lstrip("."), _unknown(name, known))
+        return {name: one for name, one in found.items() if name in known}
 
     def text(self, value: object, where: str) -> str:
         """A text that is not empty."""
         if not isinstance(value, str) or not value:
-            raise self.error(where, f"is {_kind_of(value)}, not a text")
+            raise self.error(where, f"is {kind_of(value)}, not a text")
         return str(self.filled(value, where))
 
     def boolean(self, value: object, where: str) -> bool:
@@ -110,43 +100,48 @@ class Values:
     def inputs(self, value: object, where: str) -> dict[str, JSON]:
         """Parameters by name."""
         given = self.mapping(value, where)
-        return {str(name): self.parameter(v, f"{where}.{name}") for name, v in given.items()}
+        return {
+            str(name): self._given[name]
+            if name in self._given
+            else self.parameter(v, f"{where}.{name}")
+            for name, v in given.items()
+        }
 
     def parameter(self, value: object, where: str) -> JSON:
         """The value of one parameter, given plainly or as {type, value, ...}."""
-        if (
-            isinstance(value, str) and value in _TYPES
-        ):  # `count: integer` declares it, as wskdeploy does
-            return _TYPES[value][1]
-        if not isinstance(value, dict) or not {"type", "value", "default"} & set(value):
+        if isinstance(value, str) and value in TYPES:  # `count: integer` only declares it
+            return TYPES[value][1]
+        if not is_declaration(value):
             return self.filled(value, where)
-        self.fields(value, where, _PARAMETER)
-        kind = value.get(
-            "type", "string" if "value" not in value and "default" not in value else None
-        )
-        if kind is not None and kind not in _TYPES:
+        kind = value.get("type")
+        if kind is not None and kind not in TYPES:
             raise self.error(
-                f"{where}.type", f"is {kind!r}; allowed are {', '.join(sorted(_TYPES))}"
+                f"{where}.type", f"is {kind!r}; allowed are {', '.join(sorted(TYPES))}"
             )
-        if "value" not in value and "default" not in value:
-            return _TYPES[kind][1] if kind else ""
-        found = self.filled(value.get("value", value.get("default")), where)
-        return found if kind is None else self.typed(found, kind, value, where)
+        written = value["value"] if value.get("value") is not None else value.get("default")
+        if written is None and value.get("required") is True:
+            raise self.error(where, "is required; give it a value (in a deployment file, say)")
+        if written is None:
+            return TYPES[kind or "string"][1]
+        found = self.filled(written, where)
+        return found if kind is None else self.typed(found, kind, written, where)
 
-    def typed(self, found: JSON, kind: str, declared: Mapping[str, Any], where: str) -> JSON:
-        """`found`, which has to be of the type that was declared."""
-        types = _TYPES[kind][0]
-        written = declared.get("value", declared.get("default"))
-        if (
-            isinstance(found, str) and str not in types and found != written
-        ):  # it came from the environment, as text
-            found = yaml.safe_load(found)
+    def typed(self, found: JSON, kind: str, written: object, where: str) -> JSON:
+        """`found`, which has to be of the type that was declared; `written` is what stood there."""
+        types = TYPES[kind][0]
+        if isinstance(found, str) and kind in ("json", "object", "array"):
+            try:
+                found = json.loads(found)
+            except ValueError as problem:
+                raise self.error(where, f"is no JSON, which its type asks for: {problem}") from None
+        elif isinstance(found, str) and str not in types and found != written:
+            found = scalar(found)  # it came from the environment, as text
         if not isinstance(found, types) or (isinstance(found, bool) and bool not in types):
-            raise self.error(where, f"is {_kind_of(found)}, but its type is {kind}")
+            raise self.error(where, f"is {kind_of(found)}, but its type is {kind}")
         return found
 
-    def filled(self, value: JSON, where: str) -> JSON:
-        """`value` with `$NAME` and `${NAME}` replaced from the environment."""
+    def filled(self, value: Any, where: str) -> JSON:
+        """`value` with `$NAME` and `${NAME}` replaced; `$${NAME}` stands for `${NAME}`."""
         if isinstance(value, dict):
             return {str(k): self.filled(v, f"{where}.{k}") for k, v in value.items()}
         if isinstance(value, list):
@@ -155,43 +150,42 @@ class Values:
             if value is None or isinstance(value, bool | int | float):
                 return value
             raise self.error(
-                where, f"is {_kind_of(value)}, which JSON does not have; put it in quotes"
+                where, f"is {kind_of(value)}, which JSON does not have; put it in quotes"
             )
-        return _VARIABLE.sub(lambda match: self.variable(match[1] or match[2], where), value)
+        whole = _VARIABLE.fullmatch(value)
+        if whole and not whole[1]:
+            return self.variable(whole[2] or whole[3], where)
+        return _VARIABLE.sub(
+            lambda match: match[1] or str(self.variable(match[2] or match[3], where)), value
+        )
 
-    def variable(self, name: str, where: str) -> str:
-        """A variable of the environment."""
-        if name not in self._environ:
-            raise self.error(where, f"the environment variable {name} is not set")
-        return self._environ[name]
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, where YAML would drop the first silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+    def variable(self, name: str, where: str) -> JSON:
+        """A variable of the environment, else an input of the package or the project."""
+        if name in self._environ:
+            return self._environ[name]
+        if name in self._scope:
+            return self._scope[name]
+        raise self.error(where, f"the environment variable {name} is not set")
 
 
-def parse(file: Path) -> object:
-    """The document in `file`; raises ConfigError."""
-    try:
-        return yaml.load(file.read_text(encoding="utf-8"), _Loader)
-    except (OSError, UnicodeDecodeError) as problem:
-        raise ConfigError(f"cannot read {file}: {problem}") from problem
-    except yaml.YAMLError as problem:
-        raise ConfigError(f"{file}: is not YAML: {problem}") from problem
+def is_declaration(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a parameter is given as {type, value, ...}, and is not itself such a mapping."""
+    return isinstance(value, dict) and bool(value) and _PARAMETER.issuperset(value)
 
 
-def _kind_of(value: object) -> str:
+def _unknown(name: object, known: list[str]) -> str:
+    """What is wrong with a field of this name where only `known` ones are allowed."""
+    if name in _UNSUPPORTED:
+        return f"aowhisk does not support {_UNSUPPORTED[str(name)]}"
+    if name in _ELSEWHERE:
+        return f"does not belong into a manifest; set {_ELSEWHERE[str(name)]}"
+    guess = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"did you mean {guess[0]!r}? " if guess else ""
+    return f"unknown field; {hint}allowed are {', '.join(known)}"
+
+
+def kind_of(value: object) -> str:
+    """In words, for messages."""
     names = {
         dict: "a mapping",
         list: "a list",

@@ -1,0 +1,200 @@
+"""Reads what an action runs: a source, a folder, a zip, an image."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from aowhisk.manifest.spec import DEFAULT_KIND
+from aowhisk.manifest.values import Values
+
+__all__ = ["Code", "CodeReader", "pack"]
+
+NATIVE_IMAGE = "openwhisk/dockerskeleton"
+"""What `native: true` stands for, as in wsk and wskdeploy."""
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+_REMOTE = re.compile(r"https?://|github\.com/")
+_FAMILIES = {
+    ".py": "python",
+    ".js": "nodejs",
+    ".java": "java",
+    ".jar": "java",
+    ".php": "php",
+    ".rb": "ruby",
+    ".go": "go",
+    ".swift": "swift",
+    ".rs": "rust",
+}
+_BINARY = {".zip", ".jar"}
+_KIND = re.compile(r"[a-z]+(?::[\w.-]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """`text` is the source, or base64 where `binary`; `family` what its file looks like."""
+
+    text: str
+    binary: bool = False
+    source: Path | None = None
+    family: str | None = None
+
+
+class CodeReader(Values):
+    """Reads `function`, `code`, `runtime`, `docker` and what belongs to them."""
+
+    def code(self, body: Mapping[str, Any], where: str) -> Code:
+        """The code of an action."""
+        function = body.get("function") or body.get("location")
+        if function and body.get("code"):
+            raise self.error(
+                where, "give either `function` (a file, folder or zip) or `code` (the source)"
+            )
+        if function:
+            field = "function" if body.get("function") else "location"
+            return self._function(function, body, f"{where}.{field}")
+        if body.get("include") or body.get("exclude"):
+            raise self.error(where, "`include` and `exclude` need a folder as `function`")
+        if "code" in body:
+            code = body["code"]
+            if not isinstance(code, str) or not code.strip():
+                raise self.error(f"{where}.code", "is empty; write the source under `code: |`")
+            return Code(self._readable(code, f"{where}.code"))
+        if body.get("docker") or body.get("native"):
+            return Code("")
+        raise self.error(
+            where, "give either `function` (a file, folder or zip) or `code` (the source)"
+        )
+
+    def kind(self, body: Mapping[str, Any], code: Code, where: str) -> str:
+        """The kind that is asked for, else the default one for such a file."""
+        field = "runtime" if body.get("runtime") else "kind"
+        written = body.get(field)
+        if not written or written == "language:default":
+            return f"{code.family}:default" if code.family else DEFAULT_KIND
+        kind = self.text(written, f"{where}.{field}").replace("@", ":")
+        if not _KIND.fullmatch(kind):
+            raise self.error(
+                f"{where}.{field}", f"is {kind!r}; write a kind, such as python:3.11 or nodejs"
+            )
+        return kind if ":" in kind else f"{kind}:default"
+
+    def image(self, body: Mapping[str, Any], where: str) -> str | None:
+        """The container image, if there is one."""
+        docker, native = body.get("docker"), self.boolean(body.get("native", False), where)
+        if docker and native:
+            raise self.error(f"{where}.native", "is another word for an image; keep one of them")
+        if native:
+            return NATIVE_IMAGE
+        return self.text(docker, f"{where}.docker") if docker else None
+
+    def _function(self, written: object, body: Mapping[str, Any], where: str) -> Code:
+        name = self.text(written, where)
+        if _REMOTE.match(name):
+            raise self.error(where, f"is {name}; fetch it and name the file: nothing is downloaded")
+        path = self._file.parent / name
+        if path.is_dir():
+            return self._folder(path, body, where)
+        if body.get("include") or body.get("exclude"):
+            raise self.error(where, f"{path} is no folder, as `include` and `exclude` need it")
+        family = _FAMILIES.get(path.suffix)
+        try:
+            if path.suffix in _BINARY or _is_program(path):
+                data = base64.b64encode(path.read_bytes()).decode()
+                return Code(data, binary=True, source=path, family=family)
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as problem:
+            raise self.error(where, f"cannot read {path}: {problem}") from problem
+        return Code(self._readable(text, where), source=path, family=family)
+
+    def _readable(self, code: str, where: str) -> str:
+        """`code`, unless OpenWhisk would take it for base64."""
+        if _BASE64.fullmatch(code.strip()):
+            raise self.error(
+                where, "OpenWhisk would take this source for base64 of a zip; add a comment line"
+            )
+        return code
+
+    def _folder(self, path: Path, body: Mapping[str, Any], where: str) -> Code:
+        """A zip of the folder, in base64; the same files give the same bytes."""
+        files = {file.relative_to(path).as_posix(): file for file in _files(path)}
+        family = (
+            "python"
+            if "__main__.py" in files
+            else "nodejs"
+            if {"package.json", "index.js"} & set(files)
+            else None
+        )
+        files |= self._included(body.get("include"), where.rpartition(".")[0])
+        for pattern in self._list(body.get("exclude"), f"{where.rpartition('.')[0]}.exclude"):
+            files = {name: file for name, file in files.items() if not fnmatch(name, str(pattern))}
+        asked = body.get("runtime") or body.get("kind") or "python"
+        is_python = str(asked).startswith("python") and family != "nodejs"
+        if is_python and not (body.get("docker") or body.get("native") or "__main__.py" in files):
+            raise self.error(
+                where,
+                f"the folder {path} has no __main__.py, where OpenWhisk looks for the function",
+            )
+        try:
+            entries = {
+                name: (file.read_bytes(), bool(file.stat().st_mode & 0o111))
+                for name, file in files.items()
+            }
+        except OSError as problem:
+            raise self.error(where, f"cannot read {path}: {problem}") from problem
+        return Code(base64.b64encode(pack(entries)).decode(), True, path, family)
+
+    def _included(self, value: object, where: str) -> dict[str, Path]:
+        """More files for the zip: [source] or [source, destination], the source beside the
+        manifest and possibly a pattern."""
+        found: dict[str, Path] = {}
+        for number, entry in enumerate(self._list(value, f"{where}.include")):
+            place = f"{where}.include.{number}"
+            parts = [self.text(part, place) for part in self._list(entry, place)]
+            if len(parts) not in (1, 2):
+                raise self.error(place, "is neither [source] nor [source, destination]")
+            matches = sorted(self._file.parent.glob(parts[0]))
+            if not matches:
+                raise self.error(place, f"there is no {self._file.parent / parts[0]}")
+            target = (parts[1] if len(parts) == 2 else str(Path(parts[0]).parent)).strip("/.")
+            for match in matches:
+                for file in _files(match) if match.is_dir() else [match]:
+                    inside = file.relative_to(match if match.is_dir() else match.parent)
+                    found[Path(target, inside).as_posix()] = file
+        return found
+
+    def _list(self, value: object, where: str) -> list[Any]:
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise self.error(where, f"is {value!r}, not a list")
+        return value
+
+
+def pack(entries: Mapping[str, tuple[bytes, bool]]) -> bytes:
+    """A zip of these files (contents, and whether executable): without times and in order, so that
+    the same files give the same bytes."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, (data, executable) in sorted(entries.items()):
+            entry = zipfile.ZipInfo(name)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = (0o755 if executable else 0o644) << 16
+            archive.writestr(entry, data)
+    return packed.getvalue()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+
+
+def _is_program(path: Path) -> bool:
+    """Whether it is machine code (ELF, Mach-O)."""
+    with path.open("rb") as file:
+        return file.read(4) in (b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xfe\xed\xfa\xcf")
