@@ -4,6 +4,8 @@ AowhiskError
 ├── ConfigError                a setting is missing or wrong
 ├── GraphError                 the dag is wrong; raised before anything is invoked
 ├── Conflict                   a run of this id exists with another dag
+├── DeployError                a project cannot be deployed; nothing was changed (.problems)
+│   └── DeployFailed           some of it could not be; the next run goes on (.failures)
 ├── OpenWhiskError             OpenWhisk's answer to a request (.status, .request)
 │   ├── Unreachable, Throttled, ServerFault      another try can help
 │   └── Unauthorized, Forbidden, NotFound, Rejected, TooLarge
@@ -35,6 +37,8 @@ __all__ = [
     "Cancelled",
     "ConfigError",
     "Conflict",
+    "DeployError",
+    "DeployFailed",
     "DeveloperError",
     "Fenced",
     "Forbidden",
@@ -82,6 +86,25 @@ class GraphError(AowhiskError):
 
 class Conflict(AowhiskError):
     """A run of this id exists with another dag."""
+
+
+class DeployError(AowhiskError):
+    """A project cannot be deployed as it is; nothing was changed. `problems` are all there are."""
+
+    def __init__(self, message: str, *, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class DeployFailed(DeployError):
+    """Parts of a project could not be deployed or removed; running it again goes on from there.
+
+    `failures` maps what failed, such as "action 'split'", to its error.
+    """
+
+    def __init__(self, message: str, *, failures: Mapping[str, AowhiskError]) -> None:
+        super().__init__(message, problems=[str(one) for one in failures.values()])
+        self.failures = failures
 
 
 class OpenWhiskError(AowhiskError):

@@ -7,12 +7,16 @@ import datetime
 import ipaddress
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from cluster import Cluster, running_cluster
+from deploying import Site
 from mongo_server import INSTALL, MongoServer, with_database
+
+from aowhisk.client import Client
+from aowhisk_pytest import OpenWhiskServer
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -72,6 +76,25 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     """An OpenWhisk that goes on when orchestrators die."""
     with running_cluster(tmp_path) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenWhiskServer]:
+    """`aowhisk serve` in a process of its own, with a namespace for whoever takes one."""
+    server = OpenWhiskServer(tmp_path_factory.mktemp("serving"), [])
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def site(serving: OpenWhiskServer, tmp_path: Path) -> AsyncIterator[Site]:
+    """An empty folder, and an empty namespace to deploy it to."""
+    namespace = serving.take()
+    assert namespace is not None
+    folder = tmp_path / "project"
+    folder.mkdir()
+    async with Client(namespace.apihost, namespace.auth) as client:
+        yield Site(folder, client, {"TOKEN": "a-secret-token"}, namespace)
 
 
 @pytest.fixture(scope="session")

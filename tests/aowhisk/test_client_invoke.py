@@ -178,7 +178,7 @@ async def test_a_missing_action_says_what_and_where_and_what_to_do() -> None:
     error = await failing(
         errors.NotFound, refused(404, "The requested resource does not exist."), "split"
     )
-    assert "action 'split' not found in namespace '_'; deploy it first" in str(error)
+    assert "action 'split' not found in namespace '_'; deploy it with aowhisk deploy" in str(error)
     assert (error.status, error.request) == (404, "POST /api/v1/namespaces/_/actions/split")
 
 

@@ -83,7 +83,7 @@ async def test_an_action_is_deployed_run_looked_at_and_deleted(client: Client) -
     assert [a.name async for a in client.actions.list()] == ["hello"]
     assert (await client.actions.get("hello")).code.text == HELLO
     await client.actions.delete("hello")
-    with pytest.raises(errors.NotFound, match="deploy it first"):
+    with pytest.raises(errors.NotFound, match="deploy it with aowhisk deploy"):
         await client.actions.invoke("hello")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from aowhisk.cli import doctor, journal, local, serve
+from aowhisk.cli import deploy, doctor, journal, local, serve
 from aowhisk.errors import AowhiskError, ConfigError
 from object_store.version import __version__
 
@@ -21,6 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Orchestrate Apache OpenWhisk, or run a small one on this machine.",
 )
+app.command("deploy")(deploy.deploy)
+app.command("undeploy")(deploy.undeploy)
+app.command("export")(deploy.export_manifest)
 app.command("serve")(serve.serve_on_port)
 app.command("invoke-local")(local.invoke_local)
 app.command("doctor")(doctor.doctor)

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
+from aowhisk.cli.params import params_of
 from aowhisk.errors import ConfigError
 from aowhisk.local.debug import call_here
 from aowhisk.manifest import Manifest
-from aowhisk.models import JSON
 from object_store.wire import STORE_URL
 
 __all__ = ["invoke_local"]
@@ -35,28 +35,8 @@ def invoke_local(
     actions = Manifest.load(manifest).actions
     if name not in actions:
         raise ConfigError(f"{manifest} declares no action {name!r}; it has {', '.join(actions)}")
-    params = _params(param or [], param_file)
+    params = params_of(param or [], param_file)
     result = call_here(actions[name], params, {} if store is None else {STORE_URL: store})
     typer.echo(json.dumps(result, ensure_ascii=False, indent=2))
     if isinstance(result, dict) and "error" in result:
         raise typer.Exit(1)
-
-
-def _params(pairs: list[str], file: Path | None) -> dict[str, JSON]:
-    found: dict[str, JSON] = {}
-    if file is not None:
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as problem:
-            raise ConfigError(f"cannot read params from {file}: {problem}") from problem
-        if not isinstance(found, dict):
-            raise ConfigError(f"{file} holds no JSON object")
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"--param {pair!r} is not KEY=VALUE")
-        try:
-            found[key] = json.loads(value)
-        except ValueError:
-            found[key] = value
-    return found

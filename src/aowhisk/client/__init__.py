@@ -9,6 +9,7 @@ and say what is known of a request that got no answer.
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
@@ -32,6 +33,7 @@ from aowhisk.client.entity import (
     RuleStatus,
     Trigger,
 )
+from aowhisk.client.feeds import Feeds
 from aowhisk.client.names import parse
 from aowhisk.client.transport import AiohttpTransport, AppTransport, ASGIApp, Transport
 from aowhisk.errors import ConfigError
@@ -102,6 +104,8 @@ class Client:
         self.rules = Rules(connection)
         self.namespaces = Namespaces(connection)
         self.limits = LimitsResource(connection)
+        self.feeds = Feeds(self.actions, auth=auth, namespace=namespace)
+        self._secret = sha256(auth.encode()).digest()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Client:
@@ -126,6 +130,11 @@ class Client:
         if self._app is not None:
             return None
         return sha256(f"{self.base} {self._user}".encode()).hexdigest()[:16]
+
+    def seal(self, text: str) -> str:
+        """A digest of `text` that nobody can guess it from without the API key: what may be kept
+        where others can read it, to see later whether `text` is the same."""
+        return hmac.new(self._secret, text.encode(), "sha256").hexdigest()
 
     def __repr__(self) -> str:
         return f"Client({self.base!r}, namespace={self.namespace!r})"

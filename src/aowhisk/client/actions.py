@@ -155,8 +155,8 @@ class Actions:
 def _missing(name: Name, namespace: str) -> str:
     where = name.namespace or namespace
     return (
-        f"not found in namespace '{where}'; deploy it first (for Orchestrator.local: declare it in "
-        "the manifest, or in actions=)"
+        f"not found in namespace '{where}'; deploy it with aowhisk deploy (for Orchestrator.local: "
+        "declare it in the manifest, or in actions=)"
     )
 
 

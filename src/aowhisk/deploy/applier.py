@@ -1,0 +1,267 @@
+"""Carries out a plan. Everything it sends can be sent again: whoever was cut short starts anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+import anyio
+
+from aowhisk.client import ActionLimits as Limits
+from aowhisk.client import Client, Code
+from aowhisk.deploy.entity import MARK, Kind, Wanted
+from aowhisk.deploy.step import Operation, Plan, Step
+from aowhisk.errors import ActivationFailed, AowhiskError, DeployFailed, NotFound, OpenWhiskError
+from aowhisk.manifest import (
+    ActionSpec,
+    BindingSpec,
+    PackageSpec,
+    RuleSpec,
+    SequenceSpec,
+    TriggerSpec,
+)
+from aowhisk.models import JSON
+
+__all__ = ["Progress", "apply"]
+
+Progress = Callable[[Step, AowhiskError | None], None]
+"""Told of each step as soon as it is done, with its error if it failed."""
+_TRIES = 6
+_PAUSE = 0.2  # seconds, doubled from try to try
+_PASSING = ("Concurrent modification", "not empty")  # 409s that another try can help
+_ALONE = {Kind.SEQUENCE, Kind.RULE}
+"""Kinds of which one comes after the other: sequences are made of sequences, and the rules of a
+trigger are kept in it."""
+_STD = {"timeout": 60_000, "memory": 256, "logs": 10, "concurrency": 1}
+"""What OpenWhisk gives where nothing is asked (ENT/TimeLimit.scala and its neighbours)."""
+_CODE = {"kind", "image", "main", "code", "components"}
+
+
+async def apply(
+    client: Client, plan: Plan, *, concurrency: int = 8, progress: Progress | None = None
+) -> None:
+    """Do what the plan says, `concurrency` entities at a time.
+
+    Where something fails, what does not depend on it is still done; then DeployFailed, which names
+    all of it. A run that failed or was killed leaves nothing that the next one has to be told of.
+    """
+    doing = _Doing(client, plan, progress)
+    for kind, steps in groupby(plan.work, key=_phase):
+        if doing.failures:
+            break
+        await doing.all(list(steps), 1 if kind[1] in _ALONE else concurrency)
+    if doing.failures:
+        failed = "; ".join(str(error) for error in doing.failures.values())
+        raise DeployFailed(
+            f"{len(doing.failures)} of {len(plan.work)} could not be done: {failed}; the others "
+            "are done, and the next run goes on from there",
+            failures=doing.failures,
+        )
+
+
+def _phase(step: Step) -> tuple[bool, Kind]:
+    return step.operation in (Operation.DELETE, Operation.RELEASE), step.kind
+
+
+class _Doing:
+    def __init__(self, client: Client, plan: Plan, progress: Progress | None) -> None:
+        self._client = client
+        self._plan = plan
+        self._progress = progress
+        self.failures: dict[str, AowhiskError] = {}
+
+    async def all(self, steps: Sequence[Step], concurrency: int) -> None:
+        """The steps of one phase."""
+        slots = anyio.Semaphore(concurrency)
+
+        async def one(step: Step) -> None:
+            async with slots:
+                error = await self._attempt(step)
+            if error is not None:
+                self.failures[str(step)] = error
+            if self._progress is not None:
+                self._progress(step, error)
+
+        async with anyio.create_task_group() as group:
+            for step in steps:
+                group.start_soon(one, step)
+
+    async def _attempt(self, step: Step) -> AowhiskError | None:
+        pause = _PAUSE
+        for left in reversed(range(_TRIES)):
+            try:
+                await self._do(step)
+            except (OpenWhiskError, ActivationFailed) as error:
+                passing = isinstance(error, OpenWhiskError) and (
+                    error.can_retry or any(text in str(error) for text in _PASSING)
+                )
+                if not left or not passing:
+                    return error
+            else:
+                return None
+            await anyio.sleep(pause)
+            pause *= 2
+        return None
+
+    async def _do(self, step: Step) -> None:
+        match step.operation:
+            case Operation.DELETE:
+                await self._delete(step)
+            case Operation.RELEASE:
+                await self._release(step)
+            case _:
+                await self._put(step)
+
+    async def _put(self, step: Step) -> None:
+        """Writes with overwrite also what is new: a lost answer is asked for again."""
+        assert step.wanted is not None
+        wanted, client = step.wanted, self._client
+        annotations = {**wanted.spec.annotations, MARK: wanted.mark.to_json()}
+        match wanted.spec:
+            case PackageSpec() as package:
+                await client.packages.put(
+                    wanted.name,
+                    parameters=package.parameters,
+                    annotations=annotations,
+                    publish=package.publish,
+                    overwrite=True,
+                )
+            case BindingSpec() as binding:
+                await client.packages.put(
+                    wanted.name,
+                    parameters=binding.parameters,
+                    annotations=annotations,
+                    binding=binding.target,
+                    overwrite=True,
+                )
+            case ActionSpec() as action:
+                await self._put_action(step, wanted, action, annotations)
+            case SequenceSpec() as sequence:
+                await self._put_sequence(step, sequence, annotations)
+            case TriggerSpec() as trigger:
+                await self._put_trigger(step, wanted, trigger, annotations)
+            case RuleSpec() as rule:
+                await client.rules.put(
+                    wanted.name,
+                    trigger=rule.trigger,
+                    action=rule.action,
+                    annotations=annotations,
+                    overwrite=True,
+                )
+                await client.rules.enable(wanted.name)
+
+    async def _put_action(
+        self, step: Step, wanted: Wanted, spec: ActionSpec, annotations: dict[str, JSON]
+    ) -> None:
+        changed = {change.field for change in step.changes}
+        is_new = step.present is None or not step.changes or changed & _CODE
+        kind = spec.kind if spec.image is None else "blackbox"
+        code = Code(kind, spec.code or None, spec.main, spec.image, binary=spec.binary)
+        before = step.present.mark if step.present else None
+        limits = {name: _STD[name] for name in (before.limits if before else ()) if name in _STD}
+        limits |= spec.limits.to_json()
+        timeout = limits.get("timeout")
+        await self._client.actions.put(
+            wanted.name,
+            code if is_new else None,
+            limits=Limits(
+                None if timeout is None else timeout / 1000,
+                limits.get("memory"),
+                limits.get("logs"),
+                limits.get("concurrency"),
+            ),
+            parameters=spec.parameters,
+            init_parameters=wanted.init,
+            annotations=annotations | _reset(step),
+            drop_annotations=_dropped(step),
+            overwrite=True,
+        )
+
+    async def _put_sequence(
+        self, step: Step, spec: SequenceSpec, annotations: dict[str, JSON]
+    ) -> None:
+        """OpenWhisk forgets to drop annotations where components are given, so that comes first."""
+        put, dropped = self._client.actions.put, _dropped(step)
+        if dropped:
+            await put(spec.name, drop_annotations=dropped, overwrite=True)
+        await put(
+            spec.name,
+            Code.sequence(*spec.components),
+            annotations=annotations | _reset(step),
+            overwrite=True,
+        )
+
+    async def _put_trigger(
+        self, step: Step, wanted: Wanted, spec: TriggerSpec, annotations: dict[str, JSON]
+    ) -> None:
+        """A trigger with a feed is whole only when the feed knows it: until then its mark says that
+        it was cut short."""
+        put = self._client.triggers.put
+        old = step.present.fields.get("annotations.feed") if step.present else None
+        told = step.present.mark if step.present else None
+        if old is not None and (told is None or told.hash is None or told.feed != wanted.mark.feed):
+            await self._forget(str(old), wanted.name)
+        if spec.feed is None:
+            await put(
+                wanted.name, parameters=spec.parameters, annotations=annotations, overwrite=True
+            )
+            return
+        annotations["feed"] = spec.feed
+        known = told is not None and told.hash is not None and told.feed == wanted.mark.feed
+        if not known or not step.changes:
+            begun = replace(wanted.mark, hash=None).to_json()
+            await put(
+                wanted.name, parameters={}, annotations={**annotations, MARK: begun}, overwrite=True
+            )
+            await self._client.feeds.create(spec.feed, wanted.name, spec.parameters)
+        await put(wanted.name, parameters={}, annotations=annotations, overwrite=True)
+
+    async def _delete(self, step: Step) -> None:
+        client = self._client
+        try:
+            match step.kind:
+                case Kind.PACKAGE | Kind.BINDING:
+                    await client.packages.delete(step.name)
+                case Kind.ACTION | Kind.SEQUENCE:
+                    await client.actions.delete(step.name)
+                case Kind.TRIGGER:
+                    feed = step.present.fields.get("annotations.feed") if step.present else None
+                    if feed is not None:
+                        await self._forget(str(feed), step.name)
+                    await client.triggers.delete(step.name)
+                case Kind.RULE:
+                    await client.rules.delete(step.name)
+        except NotFound:
+            return  # someone was faster, or our own answer was lost
+
+    async def _forget(self, feed: str, trigger: str) -> None:
+        try:
+            await self._client.feeds.delete(feed, trigger)
+        except (NotFound, ActivationFailed):
+            return  # the feed is gone, or never heard of it
+
+    async def _release(self, step: Step) -> None:
+        """Leave a package that others use: take our mark off it."""
+        package = await self._client.packages.get(step.name)
+        annotations = {key: one for key, one in package.annotations.items() if key != MARK}
+        await self._client.packages.put(step.name, annotations=annotations, overwrite=True)
+
+
+def _dropped(step: Step) -> list[str]:
+    """Annotations that are there and not wanted; `provide-api-key` cannot be dropped."""
+    if step.present is None or step.wanted is None:
+        return []
+    there = {
+        path.partition(".")[2] for path in step.present.fields if path.startswith("annotations.")
+    }
+    return sorted(there - set(step.wanted.spec.annotations) - {"provide-api-key"})
+
+
+def _reset(step: Step) -> dict[str, JSON]:
+    """What has to be said explicitly, for leaving it out would leave it as it is."""
+    if step.present is None or step.wanted is None:
+        return {}
+    key = "provide-api-key"
+    was = f"annotations.{key}" in step.present.fields
+    return {key: False} if was and key not in step.wanted.spec.annotations else {}
