@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 import anyio
 import pytest
 from client_server import AUTH
+from virtual import VirtualLoop
 
 from aowhisk import errors
 from aowhisk.client import Client
@@ -21,26 +22,6 @@ from aowhisk.models import Activation, to_ms
 from aowhisk.poller import Poller
 
 DAWN = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """Where there is nothing to do, time passes at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._passed = 0.0
-        select = self._selector.select  # type: ignore[attr-defined]
-
-        def jump(timeout: float | None) -> Any:
-            if timeout is None:
-                raise RuntimeError("nothing will ever happen")
-            self._passed += max(timeout, 0.0)
-            return select(0)
-
-        self._selector.select = jump  # type: ignore[attr-defined]
-
-    def time(self) -> float:
-        return self._passed
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,6 +46,27 @@ def test_an_item_that_waits_at_one_limit_does_not_hold_up_another_at_the_next() 
     z = queue.pop()
     assert z is not None
     assert z[0] == "z"
+
+
+def test_an_item_that_nothing_makes_urgent_goes_in_the_end() -> None:
+    queue = ReadyQueue[str]()
+    queue.push("slow", priority=9)
+    queue.push("short", priority=1)
+    taken = []
+    while "short" not in taken:
+        found = queue.pop()
+        assert found is not None
+        taken.append(found[0])
+        queue.push("slow", priority=9)
+    assert len(taken) == 8
+
+
+def test_what_must_go_at_once_goes_before_the_oldest() -> None:
+    queue = ReadyQueue[int]()
+    queue.push(-1, priority=1)
+    for n in range(30):
+        queue.push(n, priority=math.inf)
+    assert [queue.pop()[0] for _ in range(31)] == [*range(30), -1]  # type: ignore[index]
 
 
 @given(

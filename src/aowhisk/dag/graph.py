@@ -224,13 +224,15 @@ class Dag:
                 found[other].append(spec.id)
         return {id: tuple(waiting) for id, waiting in found.items()}
 
-    def distances(self) -> dict[str, int]:
-        """For each node the longest way to the end of the dag, in nodes; 1 where nothing waits for
-        it."""
-        longest = dict.fromkeys(self._nodes, 1)
+    def distances(self, length: Callable[[str], float] = lambda action: 1.0) -> dict[str, float]:
+        """For each node the longest way from its end to that of the dag, 0 where nothing waits for
+        it; a node is as long as `length` says of its action."""
+        longest = dict.fromkeys(self._nodes, 0.0)
         for id in reversed(self._nodes):  # consumers are declared later, so theirs are known
-            for other in self._nodes[id].depends:
-                longest[other] = max(longest[other], longest[id] + 1)
+            spec = self._nodes[id]
+            way = longest[id] + length(spec.action)
+            for other in spec.depends:
+                longest[other] = max(longest[other], way)
         return longest
 
     def to_json(self) -> dict[str, JSON]:

@@ -16,6 +16,7 @@ from aowhisk.models import JSON, Abandoned, Failed, Outcome, Succeeded
 from aowhisk.replay import History
 from aowhisk.retry import Terms
 from aowhisk.scheduler.engine import Engine
+from aowhisk.scheduler.forecast import Forecast, Paths
 from aowhisk.scheduler.job import Gate, Job
 from aowhisk.scheduler.mentions import named
 from aowhisk.scheduler.queue import Limit
@@ -27,11 +28,10 @@ __all__ = ["DagRun"]
 class _NodeRun:
     """One node of the run. It is a source of jobs, one for each item that has not been started."""
 
-    def __init__(self, owner: DagRun, spec: NodeSpec, *, waits: int, priority: float) -> None:
+    def __init__(self, owner: DagRun, spec: NodeSpec, *, waits: int) -> None:
         self.owner = owner
         self.spec = spec
         self.waits = waits
-        self.priority = priority
         self.ready_at = 0.0
         self.gate = Gate()
         self.limits: tuple[Limit, ...] = owner.limits_for(spec)
@@ -46,6 +46,12 @@ class _NodeRun:
         self.is_running = False
         self.is_over = False
         self.is_broken = False
+
+    @property
+    def priority(self) -> float:
+        """Seconds from the start of its next call to the end of the dag, as far as is known: of a
+        map, what its other calls take beside that one, too."""
+        return self.owner.way(self.spec, len(self.outcomes) - self.started)
 
     @property
     def is_empty(self) -> bool:
@@ -87,6 +93,8 @@ class DagRun:
         recorder: Recorder,
         lineage: Lineage,
         action_limits: Mapping[str, int] | None = None,
+        concurrency: int = 1,
+        forecast: Forecast | None = None,
         history: History | None = None,
         over: Callable[[], None],
     ) -> None:
@@ -97,10 +105,11 @@ class DagRun:
         self._actions = {name: Limit(size) for name, size in (action_limits or {}).items()}
         self._values: dict[str, JSON] = {}
         self._consumers = dag.consumers()
-        distances = dag.distances()
+        self._concurrency = concurrency
+        self._forecast = Forecast() if forecast is None else forecast
+        self._paths = Paths(dag, self._forecast)
         self._nodes = {
-            id: _NodeRun(self, spec, waits=len(spec.depends), priority=distances[id])
-            for id, spec in dag.nodes.items()
+            id: _NodeRun(self, spec, waits=len(spec.depends)) for id, spec in dag.nodes.items()
         }
         self._left = len(self._nodes)
         self._history = history
@@ -175,6 +184,12 @@ class DagRun:
             for out in node.outcomes
             if isinstance(out, Failed)
         }
+
+    def way(self, spec: NodeSpec, calls: int) -> float:
+        """Seconds that so many calls of a node and all that waits for them will take."""
+        one = self._forecast.seconds(spec.action)
+        width = min(self._concurrency, spec.concurrency or self._concurrency)
+        return max(one, one * calls / width) + self._paths.after(spec.id)
 
     def limits_for(self, spec: NodeSpec) -> tuple[Limit, ...]:
         """What bounds the calls of a node."""

@@ -28,6 +28,7 @@ from aowhisk.recovery import Step, foreign_read
 from aowhisk.replay import Pending, record_of
 from aowhisk.retry import next_delay
 from aowhisk.scheduler.flights import Flight
+from aowhisk.scheduler.forecast import Forecast
 from aowhisk.scheduler.job import Job
 from aowhisk.scheduler.queue import Limit
 from aowhisk.scheduler.recoverer import Recoverer, Recovery, known_reads
@@ -54,6 +55,7 @@ class Engine:
     concurrency: int
     may_write: Callable[[Job, str], bool]
     limits_of: Callable[[CallRecord], tuple[Limit, ...]]
+    forecast: Forecast = field(default_factory=Forecast)
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
     random: Callable[[], float] = random.random
@@ -162,6 +164,8 @@ class Engine:
         self.in_flight[attempt.id] = job
         if pending is None:
             end = await self.invoker.attempt(attempt)
+            if end.error is None:
+                self.forecast.note(attempt.action, self.clock() - now)
         else:
             end = await self.invoker.take_up(attempt, pending.activation_id, since=pending.at)
         del self.in_flight[attempt.id]

@@ -29,6 +29,7 @@ from aowhisk.replay import History
 from aowhisk.scheduler.dag_run import DagRun
 from aowhisk.scheduler.engine import Engine
 from aowhisk.scheduler.flights import Flights
+from aowhisk.scheduler.forecast import Forecast
 from aowhisk.scheduler.live_run import LiveRun
 from aowhisk.scheduler.prober import Prober
 from aowhisk.scheduler.recoverer import Recovery
@@ -55,6 +56,7 @@ class Parts:
     action_limits: Mapping[str, int] = field(default_factory=dict)
     grace: float = 5.0
     flights: Flights = field(default_factory=Flights)
+    forecast: Forecast = field(default_factory=Forecast)
     meter: Meter | None = None
 
     def recovery(self, lineage: Lineage) -> Recovery:
@@ -125,6 +127,8 @@ class Execution:
             recorder=self._parts.recorder,
             lineage=self._lineage,
             action_limits=limits,
+            concurrency=self._concurrency,
+            forecast=self._parts.forecast,
             history=self._history,
             over=self._over,
         )
@@ -137,6 +141,7 @@ class Execution:
             recovery=parts.recovery(self._lineage),
             concurrency=self._concurrency,
             may_write=self.calls.may_write,
+            forecast=parts.forecast,
             limits_of=self.calls.limits_of,
         )
 

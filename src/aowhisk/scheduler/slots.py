@@ -17,8 +17,11 @@ class Source(Protocol):
     """Gives one job after the other, each made only when there is a slot for it. All of them have
     been ready since `ready_at`."""
 
-    priority: float
     ready_at: float
+
+    @property
+    def priority(self) -> float:
+        """How urgent its next job is; larger goes first."""
 
     def take(self) -> Job | None:
         """The next job; None if that one needs no attempt."""
