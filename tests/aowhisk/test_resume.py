@@ -245,6 +245,34 @@ async def test_a_run_of_code_is_left_alone_by_who_serves(tmp_path: Path) -> None
         assert len(await orchestrator.recorder.journal.read("r")) == 1
 
 
+class Seen:
+    """The kinds of the events that a sink was shown."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+
+    def receive(self, event: Event) -> None:
+        self.kinds.append(event.kind)
+
+
+async def test_who_comes_back_to_a_run_that_is_over_is_not_shown_that_it_starts(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite://{tmp_path}/journal.db"
+    dag = Dag("d")
+    dag.call("touch", {"file": str(tmp_path / "a")})
+    shown = []
+    for _ in range(2):
+        seen = Seen()
+        async with local(tmp_path, journal=url) as orchestrator:
+            orchestrator.recorder.add(seen)
+            await orchestrator.run(dag, id="r")
+            await orchestrator.enqueue(dag, id="r")
+        shown.append(seen.kinds)
+    assert shown[0].count("run_started") == 1
+    assert shown[1] == []
+
+
 async def test_serving_looks_beyond_the_runs_that_others_are_at_work_on(tmp_path: Path) -> None:
     url = f"sqlite://{tmp_path}/journal.db"
     dag = Dag("d")

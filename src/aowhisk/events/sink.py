@@ -194,12 +194,17 @@ class Recorder:
         for event in events:
             if event.is_kept:
                 self.journal.put(event)
-                self._counts[event.run] = self._counts.get(event.run, 0) + 1
-            follower = self._followers.get(event.run)
-            if follower is not None:
-                follower.receive(event)
-            for sink in tuple(self._sinks):
-                self._offer(sink, event)
+            self.show(event)
+
+    def show(self, event: Event) -> None:
+        """Show the sinks an event that was put into the journal."""
+        if event.is_kept:
+            self._counts[event.run] = self._counts.get(event.run, 0) + 1
+        follower = self._followers.get(event.run)
+        if follower is not None:
+            follower.receive(event)
+        for sink in tuple(self._sinks):
+            self._offer(sink, event)
 
     async def commit(self, *events: Event) -> None:
         """Record events and return once they, and everything before them, are durable."""

@@ -212,13 +212,26 @@ class FaultPlan:
         found._below = self
         return found
 
-    def due(self, kind: type[F], action: str, params: Mapping[str, JSON]) -> F | None:
-        """The fault of this kind that is due for this activation; call it once for each."""
-        found = self._due(kind, lambda fault: fault.concerns(action, params))
+    def due(
+        self,
+        kind: type[F],
+        action: str,
+        params: Mapping[str, JSON],
+        also: Callable[[F], bool] = lambda fault: True,
+    ) -> F | None:
+        """The fault of this kind that is due for this activation; call it once for each. An
+        activation of which `also` is not true is none that the fault is about."""
+        found = self._due(kind, lambda fault: fault.concerns(action, params) and also(fault))
         if self._below is not None:
-            below = self._below.due(kind, action, params)
+            below = self._below.due(kind, action, params, also)
             found = found or below
         return found
+
+    def about(self, kind: type[F], action: str, params: Mapping[str, JSON]) -> F | None:
+        """A fault of this kind that may be due for this activation."""
+        found = (f for f in self._faults if isinstance(f, kind) and f.concerns(action, params))
+        below = None if self._below is None else self._below.about(kind, action, params)
+        return next(found, below)
 
     def due_request(self, kind: type[R], line: str) -> R | None:
         """The fault of this kind that is due for the request `METHOD path`; call it once for

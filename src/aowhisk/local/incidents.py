@@ -28,7 +28,7 @@ from aowhisk.local.faults import (
 from aowhisk.local.http import OVERLOADED, Content, Refusal, Reply
 from aowhisk.local.invocation import Invocation
 from aowhisk.local.limits import Limits
-from aowhisk.local.losses import lose
+from aowhisk.local.losses import chosen, lose, writes
 from aowhisk.local.outcome import Response
 from aowhisk.models import Status
 
@@ -82,8 +82,11 @@ async def spoil(faults: FaultPlan, invocation: Invocation, response: Response) -
     if not faults:
         return True
     params = invocation.params
-    if response.status is Status.SUCCESS and (loss := faults.due(Lose, invocation.name, params)):
-        await lose(loss, response.result, invocation.environ)
+    name = invocation.name
+    if response.status is Status.SUCCESS and (loss := faults.about(Lose, name, params)):
+        written = await writes(loss, response.result, invocation.environ)
+        if loss := faults.due(Lose, name, params, lambda loss: bool(chosen(loss, written))):
+            await lose(loss, written, invocation.environ)
     if late := faults.due(DelayRecord, invocation.name, params):
         invocation.readable = time.monotonic() + late.seconds
     return faults.due(LoseRecord, invocation.name, params) is None

@@ -71,10 +71,12 @@ class Owners:
         """Leave a run for whoever serves; False where there is one of this id."""
         if self._recorder.count(started.run):
             return False  # we put it there ourselves
+        self._journal.put(started)
         try:
-            await self._recorder.commit(started)
+            await self._journal.commit(started.run)
         except Fenced:
             return False
+        self._recorder.show(started)
         return True
 
     async def take(self, run: str, check: Callable[[str, History], None]) -> History:
@@ -131,11 +133,13 @@ class Owners:
         if run in self._held or self._recorder.count(run):
             return False  # we know it
         self._held.add(run)
+        self._journal.put(started)
         try:
             with anyio.move_on_after(_SURELY, shield=True):  # stopped now, it would look begun
-                await self._recorder.commit(started)
+                await self._journal.commit(run)
                 await self._journal.beat([run])
             await self._journal.commit(run)
+            self._recorder.show(started)
         except Fenced:  # somebody has put the first event
             self._held.discard(run)
             return False

@@ -71,6 +71,20 @@ async def test_lose_takes_the_store_of_the_action_and_can_be_about_one_call(
         assert [await store.exists(f"out/{n}") for n in range(2)] == [True, False]
 
 
+async def test_lose_waits_for_one_that_writes_what_it_is_about(tmp_path: Path, opened: Any) -> None:
+    url = f"folder://{tmp_path / 'store'}"
+    async with (
+        opened(faults=[Lose(keys="out/b*", store=url)]) as (_, rest),
+        open_store(url) as store,
+    ):
+        await rest.put("split", WRITES)
+        for key in ("out/a", "out/b1", "out/b2"):
+            await store.put(key, b"x")
+            await rest.invoke("split", keys=[key])
+
+        assert [await store.exists(f"out/{n}") for n in ("a", "b1", "b2")] == [True, False, True]
+
+
 async def test_fail_fails_as_often_as_asked_with_the_status_asked_for(opened: Any) -> None:
     fault = Fail(action="p/*", times=2, status=Status.WHISK_ERROR, message="down")
     async with opened(faults=[fault]) as (ow, rest):
