@@ -6,10 +6,10 @@ VIDEO ?=
 SAY ?= tell me a joke
 RUN = $(BIN)/python
 
-.PHONY: help demo chat test test310 full check lint types layers bench serve images clean
+.PHONY: help demo chat test test310 full check lint types layers bench serve images cluster cluster-down clean
 
 help:  ## what there is
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 # The stamp is made anew when the dependencies change; a half-made environment is not taken for a whole one.
 $(VENV)/.ready: pyproject.toml packaging/make/requirements.txt
@@ -68,6 +68,12 @@ serve: $(VENV)/.ready  ## a local OpenWhisk on port 3233
 
 images: $(VENV)/.ready  ## images for the examples' actions (needs Docker; EXAMPLES="sample" RUNTIME=... PREFIX=...)
 	@PYTHON=$(abspath $(BIN))/python $(foreach name,RUNTIME PREFIX PLATFORM,$(if $($(name)),$(name)="$($(name))")) packaging/images/build.sh $(EXAMPLES)
+
+cluster: $(VENV)/.ready  ## OpenWhisk, MongoDB and S3 in a kind cluster (needs Docker, kind, kubectl, helm)
+	AOWHISK="$(abspath $(BIN))/python -m aowhisk" kind/up.sh
+
+cluster-down:  ## delete it, and all that is in it
+	kind/down.sh
 
 clean:  ## throw away what was made here
 	rm -rf $(VENV) $(VENV)310 .aowhisk dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -44,5 +44,6 @@ docker info >/dev/null 2>&1 || fail "docker is installed, but no engine answers;
 version=$(cd "$root" && PYTHONPATH=src "$PYTHON" -c 'from object_store.version import __version__; print(__version__)')
 docker pull --quiet --platform "$PLATFORM" "$RUNTIME" >/dev/null
 say "base: $(docker image inspect --format '{{index .RepoDigests 0}}' "$RUNTIME") (RUNTIME= fixes it)"
+# shellcheck disable=SC2046  # names of folders, without blanks
 [ $# -gt 0 ] || set -- $(cd "$root/examples" && printf '%s\n' */Dockerfile | sed 's,/Dockerfile,,')
 for example; do build "$example" "$version"; done
