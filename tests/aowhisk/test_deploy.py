@@ -279,6 +279,20 @@ packages:
     assert done(await site.deploy()) == {"action 'b'": "create", "sequence 's'": "create"}
 
 
+async def test_what_someone_else_makes_meanwhile_is_not_written_over(site: Site) -> None:
+    planned = await site.plan(EVERYTHING)
+    await site.client.actions.put("bare", "def main(args): return {'mine': True}")
+    await site.client.triggers.put("tick", parameters={"mine": 1})
+    before = await contents(site.client, times=True)
+
+    with pytest.raises(DeployFailed) as caught:
+        await apply(site.client, planned)
+
+    assert list(caught.value.failures) == ["action 'bare'"]
+    after = await contents(site.client, times=True)
+    assert {name: after[name] for name in before} == before
+
+
 async def test_everything_that_is_wrong_is_said_at_once_and_nothing_is_sent(site: Site) -> None:
     text = """
 packages:

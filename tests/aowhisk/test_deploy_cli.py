@@ -143,6 +143,35 @@ async def test_what_goes_wrong_is_one_line_and_an_exit_code(
     assert "Traceback" not in done.stderr
 
 
+async def test_export_writes_what_can_be_deployed_again(site: Site) -> None:
+    site.write(EVERYTHING)
+    run(site, "deploy")
+    before = await contents(site.client)
+
+    done = run(site, "export", "out", "--project", "app")
+    again = run(site, "export", "out")
+    run(site, "undeploy")
+    back = run(site, "deploy", "out")
+
+    assert (done.returncode, done.stdout) == (0, "written: out/manifest.yaml\n")
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+    assert back.returncode == 0, back.stderr
+    after = await contents(site.client)
+    assert after.keys() == before.keys()
+    assert after["action tools/hello"]["parameters"] == before["action tools/hello"]["parameters"]
+
+
+async def test_a_manifest_yml_is_found_as_well(site: Site) -> None:
+    site.write(SMALL).rename(site.folder / "manifest.yml")
+    assert run(site, "deploy").stdout.endswith("1 created\n")
+
+
+async def test_what_the_manifest_says_in_vain_is_noted(site: Site) -> None:
+    site.write(SMALL.replace("inputs", "limits: {codeSize: 1}, inputs"))
+    assert "note: packages.default.actions.a.limits.codeSize is" in run(site, "deploy").stderr
+
+
 async def test_help_reads_well(site: Site) -> None:
     for command in ("deploy", "undeploy", "export"):
         done = run(site, command, "--help")

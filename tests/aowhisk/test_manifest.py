@@ -357,6 +357,15 @@ def test_what_is_wrong_in_a_deployment_file_is_said_with_its_place(
     assert why in str(caught.value)
 
 
+def test_limits_of_the_namespace_are_noted_and_left_out(tmp_path: Path) -> None:
+    found = load(tmp_path, action("code: '# x', limits: {timeout: 180, codeSize: 1024}"))
+    assert found.actions["p/a"].limits == ActionLimits(180)
+    assert found.notes == (
+        "packages.p.actions.a.limits.codeSize is a limit of the namespace, and no action can "
+        "change it",
+    )
+
+
 def test_what_wskdeploy_writes_empty_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "a.js").write_text("function main() { return {} }")
     manifest = load(

@@ -245,4 +245,7 @@ def _settings(
 def _loaded(manifest: Path, deployment: Path | None, param: list[str] | None) -> Manifest:
     if manifest.is_dir():
         manifest = manifest / "manifest.yaml"
+    other = manifest.with_suffix(".yml")
+    if manifest.suffix == ".yaml" and other.exists() and not manifest.exists():
+        manifest = other
     return Manifest.load(manifest, deployment=deployment, params=params_of(param or [], None))

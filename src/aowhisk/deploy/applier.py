@@ -10,7 +10,7 @@ import anyio
 
 from aowhisk.client import ActionLimits as Limits
 from aowhisk.client import Client, Code
-from aowhisk.deploy.entity import MARK, Kind, Wanted
+from aowhisk.deploy.entity import MARK, Kind
 from aowhisk.deploy.step import Operation, Plan, Step
 from aowhisk.errors import ActivationFailed, AowhiskError, DeployFailed, NotFound, OpenWhiskError
 from aowhisk.manifest import (
@@ -91,7 +91,7 @@ class _Doing:
         pause = _PAUSE
         for left in reversed(range(_TRIES)):
             try:
-                await self._do(step)
+                await self._do(step, again=left < _TRIES - 1)
             except (OpenWhiskError, ActivationFailed) as error:
                 passing = isinstance(error, OpenWhiskError) and (
                     error.can_retry or any(text in str(error) for text in _PASSING)
@@ -104,17 +104,18 @@ class _Doing:
             pause *= 2
         return None
 
-    async def _do(self, step: Step) -> None:
+    async def _do(self, step: Step, *, again: bool) -> None:
         match step.operation:
             case Operation.DELETE:
                 await self._delete(step)
             case Operation.RELEASE:
                 await self._release(step)
             case _:
-                await self._put(step)
+                # what someone else has made meanwhile is not ours to write over; a lost answer is
+                overwrite = again or step.operation is not Operation.CREATE
+                await self._put(step, overwrite)
 
-    async def _put(self, step: Step) -> None:
-        """Writes with overwrite also what is new: a lost answer is asked for again."""
+    async def _put(self, step: Step, overwrite: bool) -> None:
         assert step.wanted is not None
         wanted, client = step.wanted, self._client
         annotations = {**wanted.spec.annotations, MARK: wanted.mark.to_json()}
@@ -125,7 +126,7 @@ class _Doing:
                     parameters=package.parameters,
                     annotations=annotations,
                     publish=package.publish,
-                    overwrite=True,
+                    overwrite=overwrite,
                 )
             case BindingSpec() as binding:
                 await client.packages.put(
@@ -133,27 +134,28 @@ class _Doing:
                     parameters=binding.parameters,
                     annotations=annotations,
                     binding=binding.target,
-                    overwrite=True,
+                    overwrite=overwrite,
                 )
             case ActionSpec() as action:
-                await self._put_action(step, wanted, action, annotations)
+                await self._put_action(step, action, annotations, overwrite)
             case SequenceSpec() as sequence:
-                await self._put_sequence(step, sequence, annotations)
+                await self._put_sequence(step, sequence, annotations, overwrite)
             case TriggerSpec() as trigger:
-                await self._put_trigger(step, wanted, trigger, annotations)
+                await self._put_trigger(step, trigger, annotations, overwrite)
             case RuleSpec() as rule:
                 await client.rules.put(
                     wanted.name,
                     trigger=rule.trigger,
                     action=rule.action,
                     annotations=annotations,
-                    overwrite=True,
+                    overwrite=overwrite,
                 )
                 await client.rules.enable(wanted.name)
 
     async def _put_action(
-        self, step: Step, wanted: Wanted, spec: ActionSpec, annotations: dict[str, JSON]
+        self, step: Step, spec: ActionSpec, annotations: dict[str, JSON], overwrite: bool
     ) -> None:
+        assert step.wanted is not None
         changed = {change.field for change in step.changes}
         is_new = step.present is None or not step.changes or changed & _CODE
         kind = spec.kind if spec.image is None else "blackbox"
@@ -163,7 +165,7 @@ class _Doing:
         limits |= spec.limits.to_json()
         timeout = limits.get("timeout")
         await self._client.actions.put(
-            wanted.name,
+            spec.name,
             code if is_new else None,
             limits=Limits(
                 None if timeout is None else timeout / 1000,
@@ -172,14 +174,14 @@ class _Doing:
                 limits.get("concurrency"),
             ),
             parameters=spec.parameters,
-            init_parameters=wanted.init,
+            init_parameters=step.wanted.init,
             annotations=annotations | _reset(step),
             drop_annotations=_dropped(step),
-            overwrite=True,
+            overwrite=overwrite,
         )
 
     async def _put_sequence(
-        self, step: Step, spec: SequenceSpec, annotations: dict[str, JSON]
+        self, step: Step, spec: SequenceSpec, annotations: dict[str, JSON], overwrite: bool
     ) -> None:
         """OpenWhisk forgets to drop annotations where components are given, so that comes first."""
         put, dropped = self._client.actions.put, _dropped(step)
@@ -189,33 +191,32 @@ class _Doing:
             spec.name,
             Code.sequence(*spec.components),
             annotations=annotations | _reset(step),
-            overwrite=True,
+            overwrite=overwrite,
         )
 
     async def _put_trigger(
-        self, step: Step, wanted: Wanted, spec: TriggerSpec, annotations: dict[str, JSON]
+        self, step: Step, spec: TriggerSpec, annotations: dict[str, JSON], overwrite: bool
     ) -> None:
         """A trigger with a feed is whole only when the feed knows it: until then its mark says that
         it was cut short."""
-        put = self._client.triggers.put
+        assert step.wanted is not None
+        put, mark = self._client.triggers.put, step.wanted.mark
         old = step.present.fields.get("annotations.feed") if step.present else None
         told = step.present.mark if step.present else None
-        if old is not None and (told is None or told.hash is None or told.feed != wanted.mark.feed):
-            await self._forget(str(old), wanted.name)
+        knows = told is not None and told.hash is not None and told.feed == mark.feed
+        if old is not None and not (knows and step.changes):
+            await self._forget(str(old), spec.name)
         if spec.feed is None:
             await put(
-                wanted.name, parameters=spec.parameters, annotations=annotations, overwrite=True
+                spec.name, parameters=spec.parameters, annotations=annotations, overwrite=overwrite
             )
             return
         annotations["feed"] = spec.feed
-        known = told is not None and told.hash is not None and told.feed == wanted.mark.feed
-        if not known or not step.changes:
-            begun = replace(wanted.mark, hash=None).to_json()
-            await put(
-                wanted.name, parameters={}, annotations={**annotations, MARK: begun}, overwrite=True
-            )
-            await self._client.feeds.create(spec.feed, wanted.name, spec.parameters)
-        await put(wanted.name, parameters={}, annotations=annotations, overwrite=True)
+        if not (knows and step.changes):
+            begun = {**annotations, MARK: replace(mark, hash=None).to_json()}
+            await put(spec.name, parameters={}, annotations=begun, overwrite=overwrite)
+            await self._client.feeds.create(spec.feed, spec.name, spec.parameters)
+        await put(spec.name, parameters={}, annotations=annotations, overwrite=True)
 
     async def _delete(self, step: Step) -> None:
         client = self._client

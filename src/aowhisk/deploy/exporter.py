@@ -14,7 +14,7 @@ import anyio.to_thread
 from aowhisk.client import Action, Client, Package, Rule, Trigger
 from aowhisk.deploy.entity import Kind
 from aowhisk.deploy.platform import Platform
-from aowhisk.deploy.present import Listed, Present, listed, look
+from aowhisk.deploy.present import Listed, Present, listed, look_all
 from aowhisk.errors import ConfigError
 from aowhisk.manifest import dump
 from aowhisk.manifest.values import TYPES, is_declaration
@@ -24,6 +24,7 @@ __all__ = ["export"]
 
 _ENDINGS = {"python": ".py", "nodejs": ".js", "php": ".php", "ruby": ".rb", "go": ".go"}
 _ENDINGS |= {"swift": ".swift", "java": ".java", "rust": ".rs"}
+_CONCURRENCY = 8
 _ARCHIVES = {"java": ".jar"}
 _LIMITS = {"timeout": "timeout", "memory": "memorySize", "logs": "logSize"}
 _STANDARD = {"timeout": 60_000, "memory": 256, "logs": 10}
@@ -44,7 +45,8 @@ async def export(
         raise ConfigError(f"{target} is there already; name another folder")
     platform = await Platform.of(client)
     rows = [row async for row in listed(client) if _is_asked(row, package, project)]
-    found = [one for row in dict.fromkeys(rows) if (one := await look(client, row.kind, row.name))]
+    asked = dict.fromkeys((row.kind, row.name) for row in rows)
+    found = list((await look_all(client, asked, concurrency=_CONCURRENCY)).values())
     if package is not None:
         found = _about(found, package, platform.namespace)
     writing = _Export(platform.namespace, project)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from aowhisk.client import Client
 from aowhisk.deploy.entity import Kind, Mark, Wanted, wanted_by
 from aowhisk.deploy.platform import Platform
-from aowhisk.deploy.present import Present, listed, look, look_all
+from aowhisk.deploy.present import Present, listed, look_all
 from aowhisk.deploy.project import Project
 from aowhisk.deploy.step import Change, Operation, Plan, Step, differences, ordered
 from aowhisk.errors import DeployError, Forbidden, NotFound
@@ -44,7 +44,8 @@ async def plan(
     platform = await Platform.of(client)
     problems = list(platform.problems(project))
     wanted = list(wanted_by(project, client))
-    present = await look_all(client, wanted, concurrency=CONCURRENCY)
+    asked = [(each.kind, each.name) for each in wanted]
+    present = await look_all(client, asked, concurrency=CONCURRENCY)
     comparing = _Comparison(platform, present, adopt=adopt, force=force)
     steps = [comparing.step(each) for each in wanted]
     problems += comparing.problems
@@ -201,13 +202,9 @@ async def _removals(
     """The steps that remove what is the project's, but for what is kept."""
     rows = [(row.kind, row.name) async for row in listed(client) if _is_of(row.mark, project)]
     rows += known
-    gone: list[Present] = []
-    for kind, name in dict.fromkeys(rows):
-        if (_COLLECTION[kind], name) in kept:
-            continue
-        there = await look(client, kind, name, code=False)
-        if there is not None and _is_of(there.mark, project):
-            gone.append(there)
+    asked = [row for row in dict.fromkeys(rows) if (_COLLECTION[row[0]], row[1]) not in kept]
+    found = await look_all(client, asked, concurrency=CONCURRENCY, code=False)
+    gone = [there for there in found.values() if _is_of(there.mark, project)]
     unique = {(_COLLECTION[there.kind], there.name): there for there in gone}
     names = {name for collection, name in unique if collection == "actions"}
     return ordered([_removal(there, names) for there in unique.values()])

@@ -10,7 +10,7 @@ import anyio.to_thread
 
 from aowhisk.client import Action, Client, Package, Rule, Trigger
 from aowhisk.deploy.contents import digest
-from aowhisk.deploy.entity import MARK, Fields, Kind, Mark, Wanted
+from aowhisk.deploy.entity import MARK, Fields, Kind, Mark
 from aowhisk.errors import DeployError, NotFound, Rejected
 from aowhisk.models import JSON
 
@@ -44,27 +44,27 @@ class Listed:
 
 
 async def look_all(
-    client: Client, wanted: Iterable[Wanted], *, concurrency: int
+    client: Client, asked: Iterable[tuple[Kind, str]], *, concurrency: int, code: bool = True
 ) -> dict[tuple[Kind, str], Present]:
-    """Those of the wanted entities that are there. Each is asked for by its name, for lists lag."""
+    """Those of these entities that are there. Each is asked for by its name, for lists lag."""
     found: dict[tuple[Kind, str], Present] = {}
     slots = anyio.Semaphore(concurrency)
     failures: list[Exception] = []
 
-    async def one(each: Wanted) -> None:
+    async def one(kind: Kind, name: str) -> None:
         async with slots:
             try:
-                present = await look(client, each.kind, each.name)
+                present = await look(client, kind, name, code=code)
             except Exception as error:  # noqa: BLE001  raised below, by itself
                 failures.append(error)
                 group.cancel_scope.cancel()
                 return
         if present is not None:
-            found[each.kind, each.name] = present
+            found[kind, name] = present
 
     async with anyio.create_task_group() as group:
-        for each in wanted:
-            group.start_soon(one, each)
+        for kind, name in asked:
+            group.start_soon(one, kind, name)
     if failures:
         raise failures[0]
     return found

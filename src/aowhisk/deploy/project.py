@@ -63,7 +63,7 @@ class Project:
         """
         found = manifest if isinstance(manifest, Manifest) else Manifest.load(manifest)
         folder = found.path.resolve().parent
-        notes: list[str] = []
+        notes = list(found.notes)
         uses_store: set[str] = set()
 
         def ready(action: ActionSpec) -> ActionSpec:

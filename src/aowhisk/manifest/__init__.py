@@ -55,11 +55,12 @@ _PROJECT = {"name", "packages", "version", "description", "inputs", "parameters"
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """The packages of one `manifest.yaml`; every file that it names has been read. `project` is
-    its own name for all of it, None where it has none."""
+    its own name for all of it, None where it has none; `notes` is what it says in vain."""
 
     path: Path
     packages: tuple[PackageSpec, ...]
     project: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def actions(self) -> dict[str, ActionSpec]:
@@ -136,6 +137,7 @@ class Manifest:
                 reader.package(str(key), body, f"{where}.{key}") for key, body in packages.items()
             ),
             None if name in (None, "") else reader.text(name, "project.name"),
+            tuple(reader.notes),
         )
         for kind, count in Counter(_names(found)).items():
             if count > 1:

@@ -112,6 +112,11 @@ class Reader(CodeReader, WiringReader):
         for name, limit in body.items():
             if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
                 raise self.error(f"{where}.{name}", f"is {limit!r}, not a whole number")
+        self.notes += [
+            f"{where}.{name} is a limit of the namespace, and no action can change it"
+            for name in body
+            if name in _NAMESPACES
+        ]
         return ActionLimits(
             body.get("timeout"),
             body.get("memorySize"),

@@ -55,6 +55,7 @@ class Values:
         self._environ = environ
         self._scope: Mapping[str, JSON] = {}
         self._given: Mapping[str, JSON] = {}
+        self.notes: list[str] = []
 
     def error(self, where: str, problem: str) -> ConfigError:
         """What to raise for a problem at `where`."""
