@@ -116,8 +116,8 @@ AUTH=$guest
 AOWHISK_CA_BUNDLE=$STATE/tls.crt
 AOWHISK_STORE=s3+http://$access:$key@localhost:31002
 AOWHISK_JOURNAL=mongodb://$access:$password@localhost:31003/aowhisk?authSource=admin
-# the same store as actions reach it: aowhisk deploy --store
-OBJECT_STORE_URL=s3+http://$access:$key@seaweedfs.aowhisk.svc.cluster.local:8333
+# the same store as actions reach it
+AOWHISK_ACTION_STORE=s3+http://$access:$key@seaweedfs.aowhisk.svc.cluster.local:8333
 END
 }
 
@@ -253,10 +253,9 @@ finish() {
   say "settings"
   note "export WSK_CONFIG_FILE=$STATE/profile    # for aowhisk and wsk"
   note "export KUBECONFIG=$KUBECONFIG            # for kubectl and helm"
-  note "actions get their store with: aowhisk deploy MANIFEST --store \"\$(sed -n 's/^OBJECT_STORE_URL=//p' $STATE/profile)\""
   say "aowhisk doctor"
   # shellcheck disable=SC2086  # a command and its arguments
-  run $AOWHISK doctor --profile "$STATE/profile"
+  run $AOWHISK doctor --invoke --profile "$STATE/profile"
 }
 
 check_machine

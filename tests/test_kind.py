@@ -241,7 +241,7 @@ def test_a_dry_run_writes_every_file_and_touches_nothing(tools: Tools, state: Pa
         "$ kubectl apply --filename",
         "$ helm pull openwhisk --repo https://openwhisk.apache.org/charts --version 1.0.1",
         "$ helm upgrade owdev",
-        f"$ true doctor --profile {state}/profile",
+        f"$ true doctor --invoke --profile {state}/profile",
         f"export WSK_CONFIG_FILE={state}/profile",
     ):
         assert wanted in done.stdout
@@ -282,6 +282,7 @@ def test_the_profile_has_all_settings_and_the_keys_have_openwhisks_form(
     assert settings.apihost == "https://localhost:31001"
     assert settings.ca_bundle == str(state / "tls.crt")
     assert str(settings.store).endswith("@localhost:31002")
+    assert str(settings.action_store).endswith("@seaweedfs.aowhisk.svc.cluster.local:8333")
     assert str(settings.journal).startswith("mongodb://aowhisk:")
     secrets = yaml.safe_load((state / "secrets.yaml").read_text())
     assert secrets["whisk"]["auth"]["guest"] == settings.auth

@@ -23,6 +23,7 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
     "ca_bundle": ("AOWHISK_CA_BUNDLE",),
     "insecure": ("AOWHISK_INSECURE",),
     "store": ("AOWHISK_STORE",),
+    "action_store": ("AOWHISK_ACTION_STORE",),
     "journal": ("AOWHISK_JOURNAL",),
     "concurrency": ("AOWHISK_CONCURRENCY",),
     "log_file": ("AOWHISK_LOG_FILE",),
@@ -36,8 +37,9 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 class Settings:
     """Where OpenWhisk, the store and the journal are, and how much to do at once.
 
-    `store` and `journal` are URLs, None where not given. `concurrency` is calls at once in a run,
-    None for the namespace's limit. Neither the key nor URLs, which may hold credentials, are in
+    `store` and `journal` are URLs, None where not given; `action_store` is the store's URL as
+    actions reach it, None for the same. `concurrency` is calls at once in a run, None for the
+    namespace's limit. Neither the key nor URLs, which may hold credentials, are in
     the repr.
     """
 
@@ -47,6 +49,7 @@ class Settings:
     ca_bundle: str | None = None
     insecure: bool = False
     store: str | None = field(default=None, repr=False)
+    action_store: str | None = field(default=None, repr=False, kw_only=True)
     journal: str | None = field(default=None, repr=False)
     concurrency: int | None = None
     log_file: str | None = None

@@ -113,7 +113,7 @@ def test_a_bad_key_names_its_source_and_is_not_shown(value: str) -> None:
 def test_a_bad_argument_names_itself() -> None:
     with pytest.raises(ConfigError, match="argument concurrency="):
         read(GOOD, concurrency=True)
-    with pytest.raises(ConfigError, match="no setting 'api_host'; there are apihost"):
+    with pytest.raises(ConfigError, match="no setting 'api_host'; there are action_store, apihost"):
         read(GOOD, api_host="x")
 
 
@@ -125,6 +125,7 @@ def test_every_setting_has_its_variable() -> None:
             "AOWHISK_CA_BUNDLE": "/ca.pem",
             "AOWHISK_INSECURE": "1",
             "AOWHISK_STORE": "s3://x",
+            "AOWHISK_ACTION_STORE": "s3://inside",
             "AOWHISK_JOURNAL": "memory:",
             "AOWHISK_CONCURRENCY": "16",
             "AOWHISK_LOG_FILE": "/log",
@@ -137,6 +138,7 @@ def test_every_setting_has_its_variable() -> None:
         ca_bundle="/ca.pem",
         insecure=True,
         store="s3://x",
+        action_store="s3://inside",
         journal="memory:",
         concurrency=16,
         log_file="/log",

@@ -120,6 +120,17 @@ async def test_the_stores_credentials_are_an_init_parameter_and_nowhere_else(sit
     assert isinstance(action.annotations[MARK], dict)
 
 
+async def test_actions_get_the_stores_address_as_they_reach_it(site: Site) -> None:
+    source = "import object_store\ndef main(args): return args\n"
+    site.write("packages: {default: {actions: {a: {function: a.py}}}}", a__py=source)
+    outside, inside, given = ("s3+http://a:b@host:1", "s3+http://a:b@host:2", "folder:///given")
+    site.environ = {**site.environ, "AOWHISK_STORE": outside, "AOWHISK_ACTION_STORE": inside}
+    for options, wanted in (([], inside), (["--store", given], given)):
+        assert run(site, "deploy", *options).returncode == 0
+        action = await site.client.actions.get("a")
+        assert action.init_parameters == {"OBJECT_STORE_URL": wanted}
+
+
 @pytest.mark.parametrize(
     ("text", "arguments", "code", "said"),
     [

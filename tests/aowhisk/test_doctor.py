@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import sqlite3
 import subprocess
@@ -18,8 +19,9 @@ from urllib.parse import quote
 import pytest
 from client_server import Answer, Request, Script, always, serve
 
+from aowhisk.client import Client
 from aowhisk.config import survey
-from aowhisk.doctor import CHECKS, Finding, Needs, State, examine
+from aowhisk.doctor import CHECKS, IMAGE, OLDEST_PYTHON, Finding, Needs, State, examine
 from aowhisk.events.sqlite import SqliteJournal
 from aowhisk.local import GUEST
 from aowhisk.manifest import Manifest
@@ -90,11 +92,13 @@ def doctor(environ: Mapping[str, str], *args: object) -> subprocess.CompletedPro
     )
 
 
-async def ask(needs: Needs | None = None, **settings: object) -> dict[str, Finding]:
+async def ask(
+    needs: Needs | None = None, *, invoke: bool = False, **settings: object
+) -> dict[str, Finding]:
     """Every finding, with these settings and no others."""
     settings.setdefault("auth", GUEST)
     found = survey({"WSK_CONFIG_FILE": ""}, **settings)
-    return {name: finding async for name, finding in examine(found, needs=needs)}
+    return {name: finding async for name, finding in examine(found, needs=needs, invoke=invoke)}
 
 
 def states(found: Mapping[str, Finding]) -> dict[str, str]:
@@ -128,7 +132,7 @@ def test_a_place_where_all_is_well_passes_every_check(url: str, tmp_path: Path) 
     told = json.loads(done.stdout)
     assert (done.returncode, told["ok"], done.stderr) == (0, True, "")
     assert [row["check"] for row in told["checks"]] == [check.name for check in CHECKS]
-    assert {row["state"] for row in told["checks"]} == {"ok"}
+    assert {row["state"] for row in told["checks"] if row["check"] != "invoke"} == {"ok"}
     assert list(tmp_path.rglob("*.db*")) == []  # the journal was not made
     assert list((tmp_path / "store/aowhisk").rglob("*.*")) == []  # nor is the object left
 
@@ -144,7 +148,7 @@ def test_what_people_read_names_each_check_and_what_to_do(url: str, tmp_path: Pa
     assert "refused (401)" in lines[failing]
     assert "→ it comes from environment variable AOWHISK_AUTH" in lines[failing + 1]
     assert "- limits    needs key" in done.stdout
-    assert lines[-1] == "failed: 1 of 10"
+    assert lines[-1] == "failed: 1 of 11"
 
 
 def test_no_secret_is_ever_shown(url: str, s3: str) -> None:
@@ -178,7 +182,9 @@ async def test_without_settings_what_can_be_checked_still_is() -> None:
     found = await ask(auth=None, journal="memory:")
     assert states(found) == {
         **dict.fromkeys(("settings", "host"), "failed"),
-        **dict.fromkeys(("tls", "openwhisk", "key", "clock", "limits", "kinds"), "skipped"),
+        **dict.fromkeys(
+            ("tls", "openwhisk", "key", "clock", "limits", "kinds", "invoke"), "skipped"
+        ),
         **dict.fromkeys(("store", "journal"), "warning"),
     }
     assert found["settings"].todo == "set AOWHISK_APIHOST"
@@ -287,6 +293,56 @@ async def test_a_namespace_without_images_cannot_run_object_store_on_an_old_pyth
         found = (await ask(apihost=server.url))["kinds"]
     assert found.state is State.FAILED
     assert "blackbox" in str(found.todo)
+
+
+async def test_openwhisks_own_images_lack_the_library_for_s3() -> None:
+    new = {"python": [{"kind": "python:3.11", "image": "openwhisk/action-python-v3.11:nightly"}]}
+    async with serve(openwhisk(new)) as server:
+        on_s3 = (await ask(apihost=server.url, store="s3+http://a:b@127.0.0.1:1"))["kinds"]
+        in_memory = (await ask(apihost=server.url, store="memory://x"))["kinds"]
+    assert on_s3.state is State.WARNING
+    assert "aowhisk deploy --image" in str(on_s3.todo)
+    assert in_memory.state is State.OK
+
+
+def test_deploy_names_the_same_image_for_the_same_pythons() -> None:
+    from aowhisk.deploy import bundle, platform
+
+    assert (IMAGE, OLDEST_PYTHON) == (platform.IMAGE, bundle.OLDEST)
+
+
+async def test_an_action_is_run_if_asked_for_and_taken_away_again(url: str, s3: str) -> None:
+    found = (await ask(apihost=url, store=s3, invoke=True))["invoke"]
+    assert found.state is State.OK, found
+    assert re.match(r"an action ran \(Python 3\.\d+\.\d+, .* it reaches the store", found.found)
+    async with Client(url, GUEST) as client:
+        assert [action.name async for action in client.actions.list()] == []
+
+
+async def test_a_store_that_actions_do_not_reach_is_told(url: str, s3: str) -> None:
+    inside = f"s3+http://a:b@127.0.0.1:{free_port()}"
+    found = (await ask(apihost=url, store=s3, action_store=inside, invoke=True))["invoke"]
+    assert found.state is State.WARNING
+    assert "it cannot reach the store at 127.0.0.1:" in found.found
+    assert "AOWHISK_ACTION_STORE" in str(found.todo)
+
+
+async def test_an_action_that_cannot_be_run_is_told() -> None:
+    usual = openwhisk({"python": [{"kind": "python:3.11", "image": "local"}]})
+
+    async def script(request: Request) -> Answer:
+        if request.method == "POST":
+            return Answer(503, {"error": "no healthy invoker", "code": "x"})
+        if request.method == "PUT":
+            return Answer(body={"name": "x", "namespace": "guest", "version": "0.0.1"})
+        return await usual(request)
+
+    async with serve(script) as server:
+        found = (await ask(apihost=server.url, invoke=True))["invoke"]
+        last = [each.method for each in server.requests if "/actions/" in each.path][-1]
+    assert found.state is State.FAILED
+    assert "no invoker is healthy" in str(found.todo)
+    assert last == "DELETE"
 
 
 async def test_of_new_pythons_the_newest_is_named() -> None:

@@ -93,7 +93,7 @@ def deploy(
         typer.Option(
             metavar="URL",
             help="The object store of the actions; an init parameter, as its credentials are.",
-            show_default="AOWHISK_STORE",
+            show_default="AOWHISK_ACTION_STORE, else AOWHISK_STORE",
             rich_help_panel=_WHAT,
         ),
     ] = None,
@@ -152,7 +152,7 @@ def deploy(
     found = Project.load(
         _loaded(manifest, deployment, param),
         name=project,
-        store=settings.store,
+        store=store or settings.action_store or settings.store,
         image=image,
         requirements=requirements,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aowhisk.config import Survey, survey
+from aowhisk.config import survey
 from aowhisk.doctor import CHECKS, Finding, Needs, State, examine
 from aowhisk.manifest import Manifest
 
@@ -50,12 +51,15 @@ def doctor(
     apihost: Annotated[str | None, typer.Option(metavar="URL", help="OpenWhisk's URL.")] = None,
     store: Annotated[str | None, typer.Option(metavar="URL", help="The store's URL.")] = None,
     journal: Annotated[str | None, typer.Option(metavar="URL", help="The journal's URL.")] = None,
+    invoke: Annotated[
+        bool, typer.Option("--invoke", help="Make an action, run it, and delete it again.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Check host, TLS, key, clock, limits, kinds, store and journal, and say what to do.
 
     Exit status 0: a run can start, whatever was warned of. 1: something failed. Nothing is changed,
-    but for one object in the store that is deleted again.
+    but for one object in the store (and, with --invoke, one action) that is deleted again.
     """
     logging.getLogger("aowhisk").addHandler(logging.NullHandler())  # findings say it
     environ = dict(os.environ)
@@ -64,7 +68,8 @@ def doctor(
     settings = survey(environ, apihost=apihost, store=store, journal=journal)
     manifests = [Manifest.load(each) for each in manifest or ()]
     needs = Needs.of(manifests) if manifests else Needs()
-    found = anyio.run(_examine, settings, needs, None if as_json else _console())
+    console = None if as_json else _console()
+    found = anyio.run(lambda: _examine(examine(settings, needs=needs, invoke=invoke), console))
     broken = [name for name, finding in found.items() if finding.state is State.FAILED]
     if as_json:
         rows = [{"check": name, **finding.to_json()} for name, finding in found.items()]
@@ -72,9 +77,11 @@ def doctor(
     raise typer.Exit(1 if broken else 0)
 
 
-async def _examine(settings: Survey, needs: Needs, console: Console | None) -> dict[str, Finding]:
+async def _examine(
+    findings: AsyncIterator[tuple[str, Finding]], console: Console | None
+) -> dict[str, Finding]:
     found = {}
-    async for name, finding in examine(settings, needs=needs):
+    async for name, finding in findings:
         found[name] = finding
         if console is not None:
             _print(console, name, finding)

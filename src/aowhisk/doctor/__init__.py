@@ -1,6 +1,7 @@
 """`examine`: is everything there that a run needs, one check after the other.
 
-A check never changes what it looks at, but for one object in the store, which it takes away again.
+A check never changes what it looks at, but for one object in the store and, if asked, one action,
+which it takes away again.
 What it finds holds no secret.
 """
 
@@ -14,6 +15,7 @@ import anyio
 
 from aowhisk.config import Survey
 from aowhisk.doctor.finding import Finding, State, failed, ok, refused, skipped
+from aowhisk.doctor.invocation import check_invocation
 from aowhisk.doctor.keeping import check_journal, check_store
 from aowhisk.doctor.namespace import IMAGE, check_kinds, check_limits
 from aowhisk.doctor.needs import OLDEST_PYTHON, Needs
@@ -35,6 +37,7 @@ class Check:
     name: str
     run: Callable[[Subject], Awaitable[Finding]]
     after: tuple[str, ...] = ()
+    patience: float = PATIENCE
 
 
 async def check_settings(subject: Subject) -> Finding:
@@ -55,6 +58,7 @@ CHECKS = (
     Check("clock", check_clock, after=("openwhisk",)),
     Check("limits", check_limits, after=("key",)),
     Check("kinds", check_kinds, after=("openwhisk",)),
+    Check("invoke", check_invocation, after=("key", "kinds"), patience=150.0),
     Check("store", check_store),
     Check("journal", check_journal),
 )
@@ -62,22 +66,27 @@ CHECKS = (
 
 
 async def examine(
-    survey: Survey, *, needs: Needs | None = None, patience: float = PATIENCE
+    survey: Survey,
+    *,
+    needs: Needs | None = None,
+    invoke: bool = False,
+    patience: float | None = None,
 ) -> AsyncIterator[tuple[str, Finding]]:
     """Ask every check and give each finding as soon as it is there, with the check's name.
 
-    `needs` None are those of the examples. A check that takes longer than `patience` seconds has
-    failed. Iterate to the end, or close it: a client may be open.
+    `needs` None are those of the examples. `invoke`: make an action, run and delete it. A check
+    that takes longer than `patience` seconds (None: its own) has failed. Iterate to the end, or
+    close it: a client may be open.
     """
     async with AsyncExitStack() as stack:
-        subject = Subject(survey, needs or Needs(), stack)
+        subject = Subject(survey, needs or Needs(), stack, invoke)
         passed: dict[str, bool] = {}
         for check in CHECKS:
             missing = [name for name in check.after if not passed[name]]
             if missing:
                 found = skipped(f"needs {missing[0]}")
             else:
-                found = await _ask(check, subject, patience)
+                found = await _ask(check, subject, patience or check.patience)
             wrong = found.state is State.FAILED or bool(missing)
             passed[check.name] = not wrong
             yield check.name, found

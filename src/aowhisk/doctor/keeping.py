@@ -85,11 +85,13 @@ def _remote(subject: Subject, url: str, found: Finding) -> Finding:
     """Say where actions cannot see the same store."""
     if found.state is not State.OK or "apihost" not in subject.survey.values or subject.is_local:
         return found
+    if subject.get("action_store"):
+        return found
     parts = urlsplit(url)
     if parts.scheme in ("memory", "folder") or is_this_machine(parts.hostname):
         return warning(
             f"{found.found}; but actions run elsewhere and cannot see it",
-            "name a store that both reach, such as s3://host",
+            "name a store that both reach, or its address as they see it in AOWHISK_ACTION_STORE",
             **found.facts,
         )
     return found

@@ -9,7 +9,7 @@ from typing import Any
 
 from aowhisk.client import Limits
 from aowhisk.doctor.finding import Finding, failed, ok, refused, warning
-from aowhisk.doctor.needs import OLDEST_PYTHON
+from aowhisk.doctor.needs import OLDEST_PYTHON, Needs
 from aowhisk.doctor.subject import Subject
 from aowhisk.errors import OpenWhiskError
 from aowhisk.models import JSON
@@ -42,14 +42,10 @@ async def check_limits(subject: Subject) -> Finding:
         "max_memory_mb": memory,
     }
     told = ", ".join(_told(limits, timeout, memory))
-    short = []
-    if memory is not None and memory < needs.memory_mb:
-        short.append(f"{needs.memory_mb} MB of memory")
-    if timeout is not None and timeout < needs.timeout:
-        short.append(f"{needs.timeout:g} s")
+    short = _short(timeout, memory, needs)
     if short:
         return failed(
-            f"{told}; {needs.who} need {' and '.join(short)}",
+            f"{told}; {needs.who} need {short}",
             "raise whisk.limits.actions.memory.max and .time.max of the Helm chart (and "
             "whisk.containerPool.userMemory with it), or lower `limits` in the manifest",
             **facts,
@@ -62,6 +58,16 @@ async def check_limits(subject: Subject) -> Finding:
         )
     slow = _pace(limits, needs.per_minute, needs.concurrent)
     return warning(f"{told}; {slow}", _RAISE, **facts) if slow else ok(told, **facts)
+
+
+def _short(timeout: float | None, memory: int | None, needs: Needs) -> str:
+    """What is needed and not allowed, in words."""
+    wanted = []
+    if memory is not None and memory < needs.memory_mb:
+        wanted.append(f"{needs.memory_mb} MB of memory")
+    if timeout is not None and timeout < needs.timeout:
+        wanted.append(f"{needs.timeout:g} s")
+    return " and ".join(wanted)
 
 
 def _pace(limits: Limits, per_minute: int, concurrent: int) -> str:
@@ -113,13 +119,26 @@ async def check_kinds(subject: Subject) -> Finding:
         "kinds": {kind: _dotted(version) for kind, version in usable.items()},
         "object_store_runs": bool(good),
     }
-    if good:
-        best = max(good, key=lambda kind: usable[kind] or ())
-        told = f"object_store runs on {', '.join(good)}"
-        return ok(f"{told}; not there: {', '.join(old)}" if old else told, use=best, **facts)
-    there = ", ".join(old or usable) or "there is no python kind"
+    if not good:
+        there = ", ".join(old or usable) or "there is no python kind"
+        return _too_old(there, facts, blackbox=allowed is None or "blackbox" in allowed)
+    subject.kind = max(good, key=lambda kind: usable[kind] or ())
+    told = f"object_store runs on {', '.join(good)}"
+    told = f"{told}; not there: {', '.join(old)}" if old else told
+    facts["use"] = subject.kind
+    if str(subject.get("store") or "").startswith("s3") and not _is_ours(subject.info or {}):
+        return warning(
+            f"{told}; OpenWhisk's own images lack aioboto3, which the store at s3:// needs",
+            "deploy with an image that has it: `make images`, then `aowhisk deploy --image "
+            "aowhisk/sample:VERSION`",
+            **facts,
+        )
+    return ok(told, **facts)
+
+
+def _too_old(there: str, facts: Mapping[str, JSON], *, blackbox: bool) -> Finding:
     told = f"object_store needs Python {_dotted(OLDEST_PYTHON)} or newer; {there}"
-    if allowed is not None and "blackbox" not in allowed:
+    if not blackbox:
         return failed(
             told, "ask the operator for a newer python kind or the kind blackbox", **facts
         )
@@ -130,6 +149,13 @@ async def check_kinds(subject: Subject) -> Finding:
         image=IMAGE,
         **facts,
     )
+
+
+def _is_ours(info: Mapping[str, Any]) -> bool:
+    """Whether it is `aowhisk serve`, whose containers have what this machine has."""
+    runtimes = info.get("runtimes")
+    rows = runtimes.get("python", ()) if isinstance(runtimes, Mapping) else ()
+    return any(row.get("image") == "local" for row in rows)
 
 
 def _dotted(version: tuple[int, ...] | None) -> str | None:

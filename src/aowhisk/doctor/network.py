@@ -85,21 +85,19 @@ async def check_tls(subject: Subject) -> Finding:
     )
     assert isinstance(context, ssl.SSLContext)
     try:
-        facts = await _handshake(host, port, context)
+        return _trusted(subject, host, await _handshake(host, port, context))
     except ssl.SSLCertVerificationError as error:
-        return await _distrusted(subject, host, port, error)
-    except ssl.SSLError as error:
+        return _distrusted(subject, host, port, error)
+    except (OSError, anyio.BrokenResourceError, anyio.EndOfStream) as error:  # TimeoutError, too
         return _no_tls(base, error)
-    except (TimeoutError, OSError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
-        return _no_tls(base, error)
+
+
+def _trusted(subject: Subject, host: str, facts: dict[str, JSON]) -> Finding:
     left = facts["seconds_left"]
     told = f"{facts['version']}, certificate of {facts['issuer']} for {host} is verified"
     if isinstance(left, int) and left < _SOON:
-        return warning(
-            f"{told}, and ends in {left / 86400:.1f} days",
-            "let the certificate be renewed",
-            **facts,
-        )
+        ends = f"{told}, and ends in {left / 86400:.1f} days"
+        return warning(ends, "let the certificate be renewed", **facts)
     if subject.get("insecure"):
         return warning(
             f"{told}, yet insecure (AOWHISK_INSECURE) switches that off",
@@ -124,7 +122,7 @@ async def _handshake(host: str, port: int, context: ssl.SSLContext) -> dict[str,
     return {"version": version, "issuer": name, "not_after": until, "seconds_left": left}
 
 
-async def _distrusted(
+def _distrusted(
     subject: Subject, host: str, port: int, error: ssl.SSLCertVerificationError
 ) -> Finding:
     reason = error.verify_message
@@ -135,29 +133,31 @@ async def _distrusted(
             f"fine for a cluster on your machine; elsewhere {_CA}",
             reason=reason,
         )
-    save = (
-        f"python -c \"import ssl; print(ssl.get_server_certificate(('{host}', {port})))\" > ca.pem"
-    )
-    if error.verify_code == _SELF_SIGNED:
-        todo = (
-            f"if that is your server, save its certificate (`{save}`), compare it with the "
-            f"original, and set AOWHISK_CA_BUNDLE=ca.pem"
-        )
-    elif error.verify_code in (_SELF_SIGNED_CHAIN, _UNKNOWN_CA, _UNKNOWN_LEAF):
-        given = subject.get("ca_bundle")
-        todo = f"{_CA} that signed it" + (f"; that in {given} did not" if given else "")
-    elif error.verify_code == _EXPIRED:
-        todo = "let the certificate be renewed, and check the clock of this machine"
-    elif error.verify_code in (_OTHER_HOST, _OTHER_ADDRESS):
-        todo = "use the name that the certificate is for as apihost"
-    else:
-        todo = _CA
     return failed(
         f"the certificate of {host} is not to be trusted: {reason}",
-        f"{todo}. For a cluster on your own machine AOWHISK_INSECURE=1 will do",
+        f"{_trust(subject, host, port, error.verify_code)}. For a cluster on your own machine "
+        "AOWHISK_INSECURE=1 will do",
         reason=reason,
         code=error.verify_code,
     )
+
+
+def _trust(subject: Subject, host: str, port: int, code: int) -> str:
+    """What to do about a certificate that OpenSSL refused with this code."""
+    if code == _SELF_SIGNED:
+        get = f"import ssl; print(ssl.get_server_certificate(('{host}', {port})))"
+        return (
+            f'if that is your server, save its certificate (`python -c "{get}" > ca.pem`), compare '
+            "it with the original, and set AOWHISK_CA_BUNDLE=ca.pem"
+        )
+    if code in (_SELF_SIGNED_CHAIN, _UNKNOWN_CA, _UNKNOWN_LEAF):
+        given = subject.get("ca_bundle")
+        return f"{_CA} that signed it" + (f"; none in {given} did" if given else "")
+    if code == _EXPIRED:
+        return "let the certificate be renewed, and check the clock of this machine"
+    if code in (_OTHER_HOST, _OTHER_ADDRESS):
+        return "use the name that the certificate is for as apihost"
+    return _CA
 
 
 def _no_tls(base: str, error: Exception) -> Finding:

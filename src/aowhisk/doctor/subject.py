@@ -24,14 +24,17 @@ _STAND_IN = "nobody:nothing"  # a key for the pages that need none
 class Subject:
     """The settings, what is to run, and what OpenWhisk said of itself.
 
-    `limits` and `info` are None until the checks that ask for them have passed.
+    `limits`, `info` and `kind` (the Python to use) are None until the checks that ask for them have
+    passed. `invoke`: an action may be made, run and deleted.
     """
 
     survey: Survey
     needs: Needs
     stack: AsyncExitStack
+    invoke: bool = False
     info: Mapping[str, JSON] | None = None
     limits: Limits | None = None
+    kind: str | None = None
     _clients: dict[bool, Client] = field(default_factory=dict)
 
     def get(self, name: str) -> Any:
