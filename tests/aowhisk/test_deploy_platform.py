@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 from client_server import AUTH, Answer, Request, Server, serve
 
 from aowhisk.client import Client
-from aowhisk.deploy import Plan, Project, plan
+from aowhisk.deploy import MARK, Plan, Project, plan
 from aowhisk.errors import DeployError
+from aowhisk.manifest import ActionSpec
 
 USES = "import object_store\ndef main(args): return args\n"
 OLD = [{"kind": "python:3", "image": "openwhisk/action-python-v3.7:1.17.0", "default": True}]
@@ -31,8 +33,10 @@ ROOT_LIMITS = {
 }
 
 
-def server(python: Any, *, limits: Any = None, root: int = 200) -> Any:
-    """An empty OpenWhisk with these kinds."""
+def server(
+    python: Any, *, limits: Any = None, root: int = 200, actions: Mapping[str, Any] | None = None
+) -> Any:
+    """An OpenWhisk with these kinds, and nothing in it but `actions`."""
     info = {"runtimes": {"python": python, "nodejs": []}, "limits": ROOT_LIMITS}
 
     async def script(request: Request) -> Answer:
@@ -43,6 +47,8 @@ def server(python: Any, *, limits: Any = None, root: int = 200) -> Any:
         if request.path.endswith("/limits"):
             return Answer(200, LIMITS_OF_2022 if limits is None else limits)
         assert request.method == "GET", "nothing is sent"
+        if actions and (found := actions.get(request.path.rpartition("/")[2])):
+            return Answer(200, found)
         return Answer(404, {"error": "The requested resource does not exist.", "code": "1"})
 
     return serve(script)
@@ -126,6 +132,50 @@ async def test_a_store_at_s3_needs_what_openwhisks_own_images_do_not_have(tmp_pa
         quiet = await planned(found.url, tmp_path, store="s3://k:s@host", image="me/with-s3:1")
     assert "name one that has it with --image" in plan.notes[0]
     assert quiet.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("store", "is_here"),
+    [
+        ("s3://k:s@localhost:9000", True),
+        ("s3+http://k:s@127.0.0.1:9000", True),
+        ("folder:///srv/store", True),
+        ("s3://k:s@store.example.com", False),
+    ],
+)
+async def test_a_store_on_this_machine_is_not_where_a_container_looks(
+    tmp_path: Path, store: str, is_here: bool
+) -> None:
+    async with server(NEW) as found:
+        plan = await planned(found.url, tmp_path, store=store, image="me/with-s3:1")
+    assert ["give --store as the actions reach it" in note for note in plan.notes] == [
+        True for _ in range(is_here)
+    ]
+
+
+@pytest.mark.parametrize("cipher", ["8Xw==", "somebody's own"])
+async def test_values_that_the_server_keeps_encrypted_are_taken_for_what_was_deployed(
+    tmp_path: Path, cipher: str
+) -> None:
+    text = "inputs: {token: secret}"
+    async with server(NEW) as empty:
+        (step,) = (await planned(empty.url, tmp_path, text)).steps
+    assert step.wanted is not None
+    spec = step.wanted.spec
+    assert isinstance(spec, ActionSpec)
+    stored = {
+        "name": "a",
+        "namespace": "guest",
+        "version": "0.0.1",
+        "exec": {"kind": "python:3.10", "code": spec.code, "binary": True},
+        "limits": {"timeout": 60000, "memory": 256, "logs": 10, "concurrency": 1},
+        "annotations": [{"key": MARK, "value": step.wanted.mark.to_json()}],
+        "parameters": [{"key": "token", "value": cipher, "encryption": "aes-256"}],
+    }
+    async with server(NEW, actions={"a": stored}) as found:
+        assert (await planned(found.url, tmp_path, text)).work == ()
+        other = await planned(found.url, tmp_path, "inputs: {token: secret, more: 1}")
+    assert [change.field for change in other.work[0].changes] == ["parameters.more"]
 
 
 async def test_planning_sends_nothing(tmp_path: Path) -> None:

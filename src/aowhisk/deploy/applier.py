@@ -160,9 +160,7 @@ class _Doing:
         is_new = step.present is None or not step.changes or changed & _CODE
         kind = spec.kind if spec.image is None else "blackbox"
         code = Code(kind, spec.code or None, spec.main, spec.image, binary=spec.binary)
-        before = step.present.mark if step.present else None
-        limits = {name: _STD[name] for name in (before.limits if before else ()) if name in _STD}
-        limits |= spec.limits.to_json()
+        limits = {name: _STD[name] for name in _limits_before(step)} | spec.limits.to_json()
         timeout = limits.get("timeout")
         await self._client.actions.put(
             spec.name,
@@ -247,6 +245,16 @@ class _Doing:
         package = await self._client.packages.get(step.name)
         annotations = {key: one for key, one in package.annotations.items() if key != MARK}
         await self._client.packages.put(step.name, annotations=annotations, overwrite=True)
+
+
+def _limits_before(step: Step) -> Sequence[str]:
+    """The limits that were declared before; a sequence may still have those of the action that it
+    was."""
+    if step.present is None or step.present.mark is None:
+        return ()
+    if step.present.kind is Kind.SEQUENCE:
+        return ("timeout", "memory", "logs")
+    return [name for name in step.present.mark.limits if name in _STD]
 
 
 def _dropped(step: Step) -> list[str]:

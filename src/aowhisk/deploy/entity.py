@@ -25,7 +25,7 @@ from aowhisk.manifest import (
 )
 from aowhisk.models import JSON
 
-__all__ = ["MARK", "Fields", "Kind", "Mark", "Spec", "Wanted", "wanted_by"]
+__all__ = ["MARK", "Fields", "Kind", "Mark", "Spec", "Wanted", "is_default", "wanted_by"]
 
 MARK = "aowhisk-managed"
 """The annotation of everything that was deployed: by which project, and what."""
@@ -120,7 +120,11 @@ def wanted_by(project: Project, client: Client) -> Iterator[Wanted]:
 
 
 def _fields(spec: Spec, init: Mapping[str, str]) -> dict[str, JSON]:
-    found: dict[str, JSON] = {f"annotations.{key}": one for key, one in spec.annotations.items()}
+    found: dict[str, JSON] = {
+        f"annotations.{key}": one
+        for key, one in spec.annotations.items()
+        if not is_default(key, one)
+    }
     match spec:
         case ActionSpec():
             found |= _action_fields(spec)
@@ -139,6 +143,11 @@ def _fields(spec: Spec, init: Mapping[str, str]) -> dict[str, JSON]:
     if not isinstance(spec, SequenceSpec | RuleSpec):
         found |= {f"parameters.{key}": value for key, value in spec.parameters.items()}
     return found
+
+
+def is_default(annotation: str, value: JSON) -> bool:
+    """Whether it says what OpenWhisk itself says of every new action."""
+    return annotation == "provide-api-key" and value is False
 
 
 def _action_fields(spec: ActionSpec) -> dict[str, JSON]:

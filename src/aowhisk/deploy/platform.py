@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from aowhisk.client import Client, Limits
 from aowhisk.deploy.bundle import OLDEST, is_python
@@ -14,6 +15,7 @@ from aowhisk.deploy.project import Project
 from aowhisk.errors import OpenWhiskError
 from aowhisk.manifest import ActionSpec
 from aowhisk.models import JSON
+from object_store.wire import STORE_URL
 
 __all__ = ["Platform", "Runtime"]
 
@@ -89,18 +91,22 @@ class Platform:
 
     def notes(self, project: Project) -> Iterator[str]:
         """What is no mistake, but worth saying."""
-        remote = [
-            action.name
+        store = project.init.get(STORE_URL, "")
+        remote = {
+            action.name: action
             for action in project.manifest.actions.values()
-            if action.name in project.uses_store
-            and action.image is None
-            and project.init.get("OBJECT_STORE_URL", "").startswith("s3")
-            and not self._is_local(action.kind)
-        ]
-        if remote:
+            if action.name in project.uses_store and not self._is_local(action.kind)
+        }
+        plain = [name for name, action in remote.items() if action.image is None]
+        if plain and store.startswith("s3"):
             yield (
-                f"{', '.join(remote)}: the store at s3:// needs aioboto3, which OpenWhisk's own "
+                f"{', '.join(plain)}: the store at s3:// needs aioboto3, which OpenWhisk's own "
                 "images do not have; name one that has it with --image"
+            )
+        if remote and _is_here(store):
+            yield (
+                f"{', '.join(remote)}: in a container, the store's host is the container itself, "
+                "or its own folders; give --store as the actions reach it"
             )
 
     def _family(self, family: str) -> list[Runtime]:
@@ -166,6 +172,15 @@ class Platform:
         )
         if size > most:
             yield f"{about}: its parameters are {size} bytes; this namespace allows {most}"
+
+
+def _is_here(store: str) -> bool:
+    """Whether a store's URL means this machine only."""
+    try:
+        host = urlsplit(store).hostname
+    except ValueError:
+        return False
+    return store.startswith("folder:") or host in ("localhost", "127.0.0.1", "::1")
 
 
 def _ms(seconds: float | None) -> int | None:

@@ -10,7 +10,7 @@ import anyio.to_thread
 
 from aowhisk.client import Action, Client, Package, Rule, Trigger
 from aowhisk.deploy.contents import digest
-from aowhisk.deploy.entity import MARK, Fields, Kind, Mark
+from aowhisk.deploy.entity import MARK, Fields, Kind, Mark, is_default
 from aowhisk.errors import DeployError, NotFound, Rejected
 from aowhisk.models import JSON
 
@@ -169,7 +169,7 @@ def _annotations(annotations: Mapping[str, JSON]) -> dict[str, JSON]:
     return {
         f"annotations.{key}": value
         for key, value in annotations.items()
-        if key not in _OWN and not (key == "provide-api-key" and value is False)
+        if key not in _OWN and not is_default(key, value)
     }
 
 

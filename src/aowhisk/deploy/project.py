@@ -81,7 +81,7 @@ class Project:
         )
         if uses_store and store is None:
             notes.append(
-                f"{_listed(uses_store)}: no store is given (--store, AOWHISK_STORE), so callers "
+                f"{_listed(uses_store)}: no store is given (--store), so callers "
                 "have to name one in object_store_url"
             )
         return cls(

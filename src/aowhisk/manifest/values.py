@@ -21,7 +21,6 @@ _UNSUPPORTED = {
     "apis": "API routes; give the action `web: true` and call its own URL",
     "feeds": "feed actions described here; name an existing one as a trigger's `feed`",
     "compositions": "compositions; write a sequence, or an action with `conductor: true`",
-    "repositories": "code from repositories; check it out and name the file",
     "config": "a wskdeploy configuration; set AOWHISK_APIHOST and AOWHISK_AUTH",
     "events": "schemas of events",
 }

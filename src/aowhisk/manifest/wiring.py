@@ -12,7 +12,7 @@ from aowhisk.models import JSON
 
 __all__ = ["NOTES", "WiringReader"]
 
-NOTES = ("version", "license", "displayName", "outputs", "exposedUrl")
+NOTES = ("version", "license", "displayName", "outputs", "repositories", "exposedUrl")
 """Fields of the format that OpenWhisk keeps nowhere."""
 _NAME = re.compile(r"\w([\w@.& -]{0,254}[\w@.&-])?", re.ASCII)
 _ENTITY = {"description", "annotations", *NOTES}
