@@ -7,6 +7,10 @@ root=$(cd "$here/.." && pwd)
 . "$here/versions.sh"
 CLUSTER=${AOWHISK_CLUSTER:-aowhisk}
 STATE=${AOWHISK_CLUSTER_STATE:-$here/.state} # everything that is generated, readable by its owner only
+case $STATE in
+  /*) ;;
+  *) STATE=$PWD/$STATE ;;
+esac
 DRY=${DRY:-}
 export KUBECONFIG=$STATE/kubeconfig # never the user's own
 

@@ -181,6 +181,7 @@ install_openwhisk() {
   local chart=$STATE/chart/openwhisk-$CHART_VERSION/openwhisk stamp
   say "OpenWhisk"
   if [ -n "$DRY" ] || [ ! -f "$chart/Chart.yaml" ]; then
+    run rm -rf "${chart%/*}" # helm unpacks into no folder that is there
     run helm pull openwhisk --repo "$CHART_REPOSITORY" --version "$CHART_VERSION" --untar --untardir "${chart%/*}"
   fi
   run cp "$here/runtimes.json" "$chart/runtimes.json" # the chart reads it from its own folder only

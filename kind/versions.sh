@@ -8,5 +8,5 @@ HELM_AT_LEAST=3.8.0
 KUBECTL_AT_LEAST=1.30.0
 
 # apache/openwhisk-deploy-kube, helm/openwhisk/Chart.yaml; the address is that of its README.md
-CHART_REPOSITORY=https://openwhisk.apache.org/charts
+CHART_REPOSITORY=${AOWHISK_CHART_REPOSITORY:-https://openwhisk.apache.org/charts}
 CHART_VERSION=1.0.1

@@ -166,6 +166,52 @@ def test_the_values_are_those_of_the_chart() -> None:
         assert type(value) is CHART[key], key
 
 
+def test_helm_takes_the_values_and_the_generated_ones(
+    tools: Tools, state: Path, tmp_path: Path
+) -> None:
+    helm = installed("helm")
+    tools.run("up.sh", state, "--dry-run")
+    chart = stand_in_chart(tmp_path / "chart")
+    files = ["--values", str(KIND / "openwhisk.yaml"), "--values", str(state / "secrets.yaml")]
+
+    def template(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [helm, "template", "owdev", str(chart), *files, *more]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = template()
+    assert done.returncode == 0, done.stderr
+    data = yaml.safe_load(done.stdout)["data"]
+    assert json.loads(data["runtimes"]) == json.loads((KIND / "runtimes.json").read_text())
+    values_ = yaml.safe_load(data["values"])
+    assert values_["whisk"]["limits"]["actionsInvokesPerminute"] == 6000
+    assert values_["whisk"]["auth"]["guest"].count(":") == 1
+    assert template("--set", "whisk.limit=1").returncode != 0
+
+
+def stand_in_chart(folder: Path) -> Path:
+    """A chart with OpenWhisk's values, as far as CHART has them, and no others: it shows what it
+    was given. Like OpenWhisk's it reads the runtimes from a file of its own."""
+    (folder / "templates").mkdir(parents=True)
+    (folder / "Chart.yaml").write_text("apiVersion: v2\nname: openwhisk\nversion: 1.0.1\n")
+    shutil.copy(KIND / "runtimes.json", folder)
+    (folder / "templates/shown.yaml").write_text(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shown}\ndata:\n"
+        "  runtimes: {{ .Files.Get .Values.whisk.runtimes | quote }}\n"
+        "  values: {{ .Values | toYaml | quote }}\n"
+    )
+    names = {str: "string", int: "integer", bool: "boolean"}
+    schema: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": {}}
+    for key, kind in CHART.items():
+        place, parts = schema, key.split(".")
+        for part in parts[:-1]:
+            below = {"type": "object", "additionalProperties": False, "properties": {}}
+            place = place["properties"].setdefault(part, below)
+        place["properties"][parts[-1]] = {"type": names[kind]}
+    schema["properties"]["global"] = {}
+    (folder / "values.schema.json").write_text(json.dumps(schema))
+    return folder
+
+
 def test_the_limits_are_enough_for_the_examples() -> None:
     found, needs = values(), Needs()
     assert int(found["whisk.limits.actions.memory.max"].removesuffix("m")) >= needs.memory_mb
@@ -312,6 +358,26 @@ def test_the_first_run_makes_the_cluster_and_the_second_leaves_it(
     assert "installed already, with these values" in second.stdout
     chart = state / "chart/openwhisk-1.0.1/openwhisk/runtimes.json"
     assert chart.read_bytes() == (KIND / "runtimes.json").read_bytes()
+
+
+def test_the_last_step_is_the_doctor_with_the_profile(
+    tools: Tools, state: Path, tmp_path: Path
+) -> None:
+    inside = f"AOWHISK_STORE=folder://{tmp_path}/store AOWHISK_ACTION_STORE=folder://x"
+    doctor = f"env {inside} AOWHISK_JOURNAL=memory: {sys.executable} -m aowhisk"
+    with listening(31001, state, tools):
+        done = tools.run("up.sh", state, AOWHISK=doctor)
+    told = done.stdout.rpartition("== aowhisk doctor")[2]
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "localhost is verified" in told
+    assert re.search(r"✓ invoke +an action ran \(Python 3", told)
+    assert "✗" not in told
+
+
+def test_a_doctor_who_finds_something_makes_up_fail(tools: Tools, state: Path) -> None:
+    with listening(31001, state, tools):
+        done = tools.run("up.sh", state, AOWHISK="false")
+    assert done.returncode == 1
 
 
 def test_what_does_not_get_ready_is_explained(tools: Tools, state: Path) -> None:
