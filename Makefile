@@ -6,7 +6,7 @@ VIDEO ?=
 SAY ?= tell me a joke
 RUN = $(BIN)/python
 
-.PHONY: help demo chat test test310 full check lint types layers bench serve images cluster cluster-down clean
+.PHONY: help demo chat test test310 full check lint types layers bench bench-peers serve images cluster cluster-down clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -63,6 +63,9 @@ bench: $(VENV)/.ready  ## the measurements, beside a bare loop; some with goals 
 	$(RUN) -m bench
 	$(RUN) bench/local.py
 
+bench-peers: $(VENV)/.ready  ## Dask, Ray, Prefect and DBOS at the same tasks, each in its own environment
+	$(RUN) -m bench.peers
+
 serve: $(VENV)/.ready  ## a local OpenWhisk on port 3233
 	$(RUN) -m aowhisk serve --port 3233
 
@@ -76,4 +79,4 @@ cluster-down:  ## delete it, and all that is in it
 	kind/down.sh
 
 clean:  ## throw away what was made here
-	rm -rf $(VENV) $(VENV)310 .aowhisk dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)310 $(VENV)-peers .aowhisk dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

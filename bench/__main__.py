@@ -6,17 +6,15 @@ import argparse
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from bench.catalog import BENCHES
-from bench.report import as_json, as_readme, as_text, far_off, read
-from bench.runner import Runner, machine
+from bench.report import as_json, as_text, far_off, read
+from bench.results import publish, told
+from bench.runner import Runner
 from bench.work import ROOT
 
-RESULTS = ROOT / "bench/results.json"
-README = ROOT / "bench/README.md"
 SCRIPTS: dict[str, list[str]] = {
     "journal": ["--calls", "2000", "--seconds", "3"],
     "history": ["--events", "20000"],
@@ -48,7 +46,10 @@ def main() -> int:
         failed += [f"{name}: {line}" for line in far_off(read(bench, rounds))]
         if rounds:
             found[name] = as_json(bench, rounds)
-    _keep(found, given.json, publish=given.publish)
+            if given.json is not None:
+                given.json.write_text(json.dumps(told(found), indent=1) + "\n")
+            if given.publish:
+                publish(benches=found)
     for line in failed:
         print(f"far from its goal: {line}", file=sys.stderr)
     return 1 if failed else 0
@@ -75,19 +76,6 @@ def _script(name: str, *, short: bool) -> list[str]:
     print(f"{name}:", flush=True)
     done = subprocess.run(command, cwd=ROOT, check=False)
     return [f"{name} ended with {done.returncode}"] if done.returncode else []
-
-
-def _keep(found: dict[str, Any], path: Path | None, *, publish: bool) -> None:
-    """Write the findings as JSON; published ones take the place of older ones of the same bench."""
-    told = {"machine": machine(), "date": time.strftime("%Y-%m-%d"), "benches": found}
-    if path is not None:
-        path.write_text(json.dumps(told, indent=1) + "\n")
-    if publish:
-        before = json.loads(RESULTS.read_text())["benches"] if RESULTS.exists() else {}
-        merged = {**before, **found}
-        told["benches"] = {name: merged[name] for name in BENCHES if name in merged}
-        RESULTS.write_text(json.dumps(told, indent=1) + "\n")
-        README.write_text(as_readme(told))
 
 
 if __name__ == "__main__":

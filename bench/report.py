@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from bench.bench import Bench, Reading, Round
 
-__all__ = ["as_json", "as_readme", "as_text", "far_off", "read"]
+__all__ = ["as_json", "as_readme", "as_text", "far_off", "peers_table", "read"]
 
 _QUARTER = 0.25
 
@@ -82,11 +82,26 @@ def as_readme(found: Mapping[str, Any]) -> str:
     parts += ["| bench | figure | median (lowest to highest) | goal | |", "|---|---|---|---|---|"]
     for name, bench in found["benches"].items():
         parts += [_row(name, figure) for figure in bench["figures"]]
+    if found.get("peers"):
+        parts += ["", _PEERS, "", *peers_table(found["peers"])]
     parts += ["", "What each side took (medians):"]
     for name, bench in found["benches"].items():
         parts += ["", f"**{name}**: {bench['about']}; {len(bench['rounds'])} rounds.", ""]
         parts += _sides(bench["sides"])
     return "\n".join(parts) + "\n"
+
+
+def peers_table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """Medians of each peer's rounds."""
+    lines = ["| | no-op calls/s | of ideal | ms a step | version |", "|---|---|---|---|---|"]
+    for name, rounds in found.items():
+        speed, share, step = (
+            statistics.median(each[figure] for each in rounds)
+            for figure in ("calls/s", "of ideal", "ms a step")
+        )
+        version = rounds[0].get("version", "")
+        lines.append(f"| {name} | {speed:,.0f} | {share:.0%} | {step:.2f} | {version} |")
+    return lines
 
 
 def _row(name: str, figure: Mapping[str, Any]) -> str:
@@ -107,6 +122,9 @@ def _number(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
+_PEERS = """Others at the same tasks on this machine (`make bench-peers`): 1,000 no-ops at 50 slots,
+200 tasks of 100 ms at 50 slots, a chain of 100. Theirs run on their own workers, ours go over HTTP
+and through a journal on disk."""
 _HEAD = """# Benches
 
 `make bench`, or `python -m bench NAME...`; `python -m bench --list` says what there is. Each side

@@ -23,9 +23,9 @@ __all__ = ["Runner", "machine"]
 class _Place:
     """Where a bench's sides run: the URLs of what is beside them, None for what is not."""
 
-    url: str | None = None
     mongo: str | None = None
     java: int = 0
+    url: str | None = None
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def do(self, side: Side, *, short: bool) -> Facts:
@@ -66,11 +66,12 @@ class Runner:
             return [self._round(place, bench, n) for n in range(count)]
 
     def _round(self, place: _Place, bench: Bench, number: int) -> Round:
-        """Every side once; who goes first changes from round to round."""
+        """Every side once, against a fresh server; who goes first changes from round to round."""
         names = list(bench.sides)
         if number % 2:
             names.reverse()
-        found = {name: place.do(bench.sides[name], short=self.short) for name in names}
+        with _server(place, bench):
+            found = {name: place.do(bench.sides[name], short=self.short) for name in names}
         told = ", ".join(f"{name} {found[name]['seconds']:.2f} s" for name in bench.sides)
         print(f"  round {number + 1}: {told}", file=sys.stderr, flush=True)
         return {name: found[name] for name in bench.sides}
@@ -80,11 +81,18 @@ class Runner:
 def _place(bench: Bench) -> Iterator[_Place]:
     with contextlib.ExitStack() as stack:
         place = _Place()
-        if bench.server is not None:
-            place.url = stack.enter_context(standin(*bench.server))
         if bench.mongo:
             place.mongo, place.java = stack.enter_context(mongo())
         yield place
+
+
+@contextlib.contextmanager
+def _server(place: _Place, bench: Bench) -> Iterator[None]:
+    if bench.server is None:
+        yield
+        return
+    with standin(*bench.server) as place.url:
+        yield
 
 
 def machine() -> Facts:

@@ -524,3 +524,26 @@ async def test_while_the_disk_is_full_commits_wait_and_nothing_is_lost(
     found = [e.seconds for e in await journal.read("r") if isinstance(e, Throttled)]
     assert found == list(range(200))
     await journal.close()
+
+
+async def test_an_end_and_the_intent_that_follows_from_it_share_a_commit(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "j.db")
+    await journal.open()
+    journal.put(RunStarted(run="r", name="n"))
+    await journal.commit()
+    statements: list[str] = []
+    journal._file.connection.set_trace_callback(statements.append)
+
+    async def next_call() -> None:
+        journal.put(Throttled(run="r", seconds=2.0, text="the intent"))
+        await journal.commit("r")
+
+    async with anyio.create_task_group() as group:
+        journal.put(Throttled(run="r", seconds=1.0, text="the end"))
+        group.start_soon(next_call)
+    assert [each for each in statements if each.startswith(("BEGIN", "COMMIT"))] == [
+        "BEGIN IMMEDIATE",
+        "COMMIT",
+    ]
+    assert len(await journal.read("r")) == 3
+    await journal.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from bench.bench import Bench, Figure, Round, Side
-from bench.report import as_json, as_readme, as_text, far_off, read
+from bench.report import as_json, as_readme, as_text, far_off, peers_table, read
 
 ROUNDS: list[Round] = [
     {"bare": {"seconds": 1.0, "cpu": 1.0, "peak": 30.0, "count": 100}, "ours": ours}
@@ -59,3 +59,11 @@ def test_the_readme_is_made_of_the_json_alone() -> None:
 
 def test_a_bench_that_could_not_run_says_only_its_name() -> None:
     assert as_text(bench(ratio()), []) == "speed: calls"
+
+
+def test_peers_are_told_by_the_medians_of_their_rounds() -> None:
+    rounds = [
+        {"calls/s": speed, "of ideal": 0.7, "ms a step": 2.0, "version": "1.2"}
+        for speed in (900.0, 1000.0, 2000.0)
+    ]
+    assert peers_table({"dask": rounds})[-1] == "| dask | 1,000 | 70% | 2.00 | 1.2 |"

@@ -250,6 +250,7 @@ class Writer(Generic[R]):
     async def _write(self) -> None:
         """Write until nothing is queued; the one task of this journal."""
         try:
+            await asyncio.sleep(0)  # what follows from an end, an intent, shares its commit
             while self._queue:
                 batch, self._queue = self._queue[: self._most], self._queue[self._most :]
                 self._batch = batch

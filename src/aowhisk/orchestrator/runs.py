@@ -108,7 +108,8 @@ class Runs:
                 self._execution(key, dag.name, dag, labels, concurrency),
                 Once(lambda: self._ground.check_actions(actions)),
             )
-        check_same(active, dag)
+        else:
+            check_same(active, dag)
         active.followers += 1
         try:
             await active.prepare()
