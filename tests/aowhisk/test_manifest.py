@@ -279,14 +279,22 @@ def test_a_folder_may_take_files_along_and_leave_some_out(tmp_path: Path) -> Non
 
     found = load(
         tmp_path,
-        action("function: code, include: [[shared/*.py], [shared, lib]], exclude: ['*.md']"),
+        action(
+            "function: code, exclude: ['*.md'], include: [[shared], [shared, lib],"
+            " [shared/one.py, mine/first.py], [shared/one.py, kept/], ['shared/**/*.py', all]]"
+        ),
     ).actions["p/a"]
 
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(found.code))) as archive:
         assert archive.namelist() == [
             "__main__.py",
+            "all/deep/two.py",
+            "all/one.py",
+            "kept/one.py",
             "lib/deep/two.py",
             "lib/one.py",
+            "mine/first.py",
+            "shared/deep/two.py",
             "shared/one.py",
         ]
 
@@ -326,6 +334,17 @@ project:
     assert found.triggers["t"].parameters == {"every": "day"}
 
 
+def test_a_deployment_file_may_name_a_project_that_the_manifest_does_not(tmp_path: Path) -> None:
+    (tmp_path / "manifest.yaml").write_text(action("code: '# x', inputs: {n: 1}"))
+    (tmp_path / "deployment.yaml").write_text(
+        "project: {name: any, packages: {p: {actions: {a: {inputs: {n: 2}}}}}}"
+    )
+    found = Manifest.load(
+        tmp_path / "manifest.yaml", deployment=tmp_path / "deployment.yaml", environ={}
+    )
+    assert found.actions["p/a"].parameters == {"n": 2}
+
+
 @pytest.mark.parametrize(
     ("text", "where", "why"),
     [
@@ -341,13 +360,14 @@ project:
             "packages.p.actions.a.annotations.o",
             "none such",
         ),
-        ("project: {name: other}", "project.name", "the manifest's project is None"),
+        ("project: {name: other}", "project.name", "the manifest's project is 'mine'"),
+        ("packages: {p: {actions: {a: [x]}}}", "packages.p.actions.a", "no mapping"),
     ],
 )
 def test_what_is_wrong_in_a_deployment_file_is_said_with_its_place(
     tmp_path: Path, text: str, where: str, why: str
 ) -> None:
-    (tmp_path / "manifest.yaml").write_text(action("code: '# x'"))
+    (tmp_path / "manifest.yaml").write_text("project: {name: mine}\n" + action("code: '# x'"))
     (tmp_path / "deployment.yaml").write_text(text)
 
     with pytest.raises(ConfigError) as caught:
@@ -424,6 +444,9 @@ def action(text: str) -> str:
         (action("function: github.com/x/y"), "packages.p.actions.a.function", "fetch it"),
         (action("code: '# x', runtime: 'py thon'"), "packages.p.actions.a.runtime", "write a kind"),
         (action("code: '# x', include: [[a]]"), "packages.p.actions.a", "need a folder"),
+        (action("function: f, include: [[/a]]"), "packages.p.actions.a.include.0", "neither"),
+        (action("function: f, include: [[a]]"), "packages.p.actions.a.include.0", "there is no"),
+        (action("function: f, include: [a]"), "packages.p.actions.a.include.0", "not a list"),
         (
             action("code: '# x', annotations: {require-whisk-auth: true}"),
             "packages.p.actions.a.annotations.require-whisk-auth",
@@ -485,8 +508,8 @@ def action(text: str) -> str:
         ),
         (
             "packages: {p: {triggers: {t: {}}}, q: {triggers: {t: {}}}}",
-            "packages",
             "trigger 't' is declared twice",
+            "names are the namespace's",
         ),
         ("packages: {p: {triggers: {t: {fee: x}}}}", "packages.p.triggers.t.fee", "'feed'"),
         ("packages: {p: {rules: {r: {action: a}}}}", "packages.p.rules.r.trigger", "nothing"),
@@ -512,6 +535,9 @@ def action(text: str) -> str:
 def test_what_is_wrong_is_said_with_its_place(
     tmp_path: Path, text: str, where: str, why: str
 ) -> None:
+    (tmp_path / "f").mkdir()
+    (tmp_path / "f" / "__main__.py").write_text(SOURCE)
+
     message = refused(tmp_path, text)
 
     assert message.startswith(f"{tmp_path / 'manifest.yaml'}: {where}")

@@ -106,5 +106,6 @@ def _failure(action: str, output: str, python: str) -> ConfigError:
             f"action {action!r}: there is no wheel in pure Python (for {python}) of the "
             f"requirement {missing[1].strip()}; {_IMAGE}"
         )
-    said = "; ".join(lines) or output.strip()[-500:]
+    last = output.strip().rpartition("\n")[2]
+    said = "; ".join(line for line in lines if line != "Exception:") or last[-500:]
     return ConfigError(f"action {action!r}: pip cannot fetch its requirements: {said}")

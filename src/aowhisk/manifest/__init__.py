@@ -19,9 +19,10 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from aowhisk.errors import ConfigError
 from aowhisk.manifest.deployment import laid_over
 from aowhisk.manifest.document import dump, parse
 from aowhisk.manifest.reader import Reader
@@ -117,32 +118,33 @@ class Manifest:
         document = parse(file)
         if deployment is not None:
             document = laid_over(document, file, Path(deployment))
-        reader = Reader(file, os.environ if environ is None else environ)
-        top = reader.fields(document, "", _DOCUMENT)
-        project = reader.fields(top.get("project") or {}, "project", _PROJECT)
-        if project.get("packages") and top.get("packages"):
-            raise reader.error("project.packages", "packages are given twice; keep one of them")
-        where = "project.packages" if project.get("packages") else "packages"
-        packages = reader.mapping(project.get("packages") or top.get("packages"), where)
-        if not packages:
-            raise reader.error(
-                where, "no package is declared; write `packages: {default: {actions: ...}}`"
-            )
-        field = "inputs" if "inputs" in project else "parameters"
-        reader.scope(project.get(field), f"project.{field}", params or {})
-        name = project.get("name")
-        found = cls(
-            file,
-            tuple(
-                reader.package(str(key), body, f"{where}.{key}") for key, body in packages.items()
-            ),
-            None if name in (None, "") else reader.text(name, "project.name"),
-            tuple(reader.notes),
-        )
+        found = _read(Reader(file, os.environ if environ is None else environ), document, params)
         for kind, count in Counter(_names(found)).items():
             if count > 1:
-                raise reader.error(where, f"{kind} is declared twice; names are the namespace's")
-        return found
+                raise ConfigError(f"{file}: {kind} is declared twice; names are the namespace's")
+        return replace(found, path=file)
+
+
+def _read(reader: Reader, document: object, params: Mapping[str, JSON] | None) -> Manifest:
+    top = reader.fields(document, "", _DOCUMENT)
+    project = reader.fields(top.get("project") or {}, "project", _PROJECT)
+    if project.get("packages") and top.get("packages"):
+        raise reader.error("project.packages", "packages are given twice; keep one of them")
+    where = "project.packages" if project.get("packages") else "packages"
+    packages = reader.mapping(project.get("packages") or top.get("packages"), where)
+    if not packages:
+        raise reader.error(
+            where, "no package is declared; write `packages: {default: {actions: ...}}`"
+        )
+    field = "inputs" if "inputs" in project else "parameters"
+    reader.scope(project.get(field), f"project.{field}", params or {})
+    name = project.get("name")
+    return Manifest(
+        Path(),
+        tuple(reader.package(str(key), body, f"{where}.{key}") for key, body in packages.items()),
+        None if name in (None, "") else reader.text(name, "project.name"),
+        tuple(reader.notes),
+    )
 
 
 def _names(manifest: Manifest) -> Iterator[str]:

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ _FAMILIES = {
     ".rs": "rust",
 }
 _BINARY = {".zip", ".jar"}
+_PATTERN = re.compile(r"[*?\[]")
 _KIND = re.compile(r"[a-z]+(?::[\w.-]+)?")
 
 
@@ -157,17 +159,32 @@ class CodeReader(Values):
         for number, entry in enumerate(self._list(value, f"{where}.include")):
             place = f"{where}.include.{number}"
             parts = [self.text(part, place) for part in self._list(entry, place)]
-            if len(parts) not in (1, 2):
-                raise self.error(place, "is neither [source] nor [source, destination]")
+            if len(parts) not in (1, 2) or Path(parts[0]).is_absolute():
+                raise self.error(
+                    place, "is neither [source] nor [source, destination], beside the manifest"
+                )
             matches = sorted(self._file.parent.glob(parts[0]))
             if not matches:
                 raise self.error(place, f"there is no {self._file.parent / parts[0]}")
-            target = (parts[1] if len(parts) == 2 else str(Path(parts[0]).parent)).strip("/.")
             for match in matches:
+                target = self._target(match, *parts)
                 for file in _files(match) if match.is_dir() else [match]:
-                    inside = file.relative_to(match if match.is_dir() else match.parent)
-                    found[Path(target, inside).as_posix()] = file
+                    name = Path(target, file.relative_to(match)).as_posix()
+                    found[name] = file
         return found
+
+    def _target(self, match: Path, source: str, destination: str | None = None) -> str:
+        """Where a file or folder that was found for `source` goes: to the same path, or to
+        `destination`, which is a folder for a pattern or with a slash at its end."""
+        fixed = Path(*takewhile(lambda part: not _PATTERN.search(part), Path(source).parts))
+        inside = match.relative_to(self._file.parent / fixed)
+        if destination is None:
+            target = Path(*(part for part in Path(fixed, inside).parts if part != ".."))
+        elif fixed == Path(source) and not destination.endswith("/"):
+            target = Path(destination)
+        else:
+            target = Path(destination, inside if inside.parts else match.name)
+        return "/".join(part for part in target.parts if part not in ("/", ".."))
 
     def _list(self, value: object, where: str) -> list[Any]:
         if value is None:

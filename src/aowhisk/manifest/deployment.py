@@ -28,10 +28,11 @@ def laid_over(document: object, manifest: Path, deployment: Path) -> object:
     result: dict[str, Any] = deepcopy(document)
     merge = _Merge(manifest, deployment)
     own = given.get("project") or {}
-    if own.get("name") and own["name"] != (result.get("project") or {}).get("name"):
+    name = (result.get("project") or {}).get("name")
+    if name and own.get("name") and own["name"] != name:
         raise ConfigError(
             f"{deployment}: project.name: is {own['name']!r}, but the manifest's project is "
-            f"{(result.get('project') or {}).get('name')!r}"
+            f"{name!r}"
         )
     where = "project.packages" if own.get("packages") else "packages"
     targets = (result.get("project") or {}).get("packages") or result.get("packages") or {}
