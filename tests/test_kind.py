@@ -85,13 +85,12 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
 
 
 def installed(name: str) -> str:
-    """A tool on PATH, beside this Python, or among the test servers; its absence fails CI only
-    where pip installs it."""
+    """A tool on PATH, beside this Python, or among the test servers."""
     tools = Path(os.environ.get("TOOLS", Path.home() / ".cache/aowhisk-tools")) / "bin"
     where = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent), str(tools)])
     found = shutil.which(name, path=where)
     if found is None:
-        pytest.skip(f"{name} is not installed")
+        pytest.skip(f"{name} is not installed; tests/servers/install-servers.sh cluster")
     return found
 
 

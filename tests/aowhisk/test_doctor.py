@@ -22,6 +22,7 @@ from client_server import Answer, Request, Script, always, serve
 from aowhisk.client import Client
 from aowhisk.config import survey
 from aowhisk.doctor import CHECKS, IMAGE, OLDEST_PYTHON, Finding, Needs, State, examine
+from aowhisk.events.model import RunStarted
 from aowhisk.events.sqlite import SqliteJournal
 from aowhisk.local import GUEST
 from aowhisk.manifest import Manifest
@@ -187,7 +188,7 @@ async def test_without_settings_what_can_be_checked_still_is() -> None:
         ),
         **dict.fromkeys(("store", "journal"), "warning"),
     }
-    assert found["settings"].todo == "set AOWHISK_APIHOST"
+    assert found["settings"].todo == "set AOWHISK_APIHOST; set AOWHISK_AUTH"
 
 
 async def test_no_server_is_told_from_no_such_host() -> None:
@@ -396,6 +397,22 @@ async def test_a_journal_in_a_file_is_looked_at_and_left_as_it_is(tmp_path: Path
     found = (await ask(journal=f"sqlite://{path}"))["journal"]
     assert (found.state, found.facts["unfinished"]) == (State.OK, 0)
     assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["j.db"]
+
+
+async def test_a_journal_that_is_in_use_can_be_looked_at(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "j.db")
+    await journal.open()
+    journal.put(RunStarted(run="r1", name="x"))
+    await journal.commit()
+    found = (await ask(journal=f"sqlite://{tmp_path}/j.db"))["journal"]
+    await journal.close()
+    assert (found.state, found.facts["unfinished"]) == (State.OK, 1)
+
+
+async def test_a_folder_is_no_journal(tmp_path: Path) -> None:
+    found = (await ask(journal=f"sqlite://{tmp_path}"))["journal"]
+    assert (found.state, found.found) == (State.FAILED, f"{tmp_path} is a folder")
 
 
 async def test_a_damaged_journal_is_told_and_left_as_it_is(tmp_path: Path) -> None:

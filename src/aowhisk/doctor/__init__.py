@@ -43,8 +43,10 @@ class Check:
 async def check_settings(subject: Subject) -> Finding:
     """Is every setting there and of the right form."""
     survey = subject.survey
-    for problem in survey.problems.values():
-        return refused(problem)
+    wrong = [refused(problem) for problem in survey.problems.values()]
+    if wrong:
+        todo = "; ".join(each.todo for each in wrong if each.todo) or "correct it"
+        return failed("; ".join(each.found for each in wrong), todo)
     where = ", ".join(f"{name} from {source}" for name, source in survey.sources.items())
     return ok(where, sources=dict(survey.sources))
 

@@ -124,6 +124,8 @@ def _spooled(journal: Journal) -> int:
 
 
 def _look_into(path: Path, spooled: int) -> Finding:
+    if path.is_dir():
+        return failed(f"{path} is a folder", "name a file in it in AOWHISK_JOURNAL")
     folder = next(each for each in path.absolute().parents if each.exists())
     if not os.access(folder, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
         where = path if path.exists() else folder
@@ -136,7 +138,7 @@ def _look_into(path: Path, spooled: int) -> Finding:
     told = f"{path} will be made at the first run"
     if path.exists():
         size = path.stat().st_size
-        wrong = damages(path) if size <= _READ_WHOLE else []
+        wrong = _damages(path) if size <= _READ_WHOLE else []
         if wrong:
             return failed(
                 f"{path} is damaged: {wrong[0]}",
@@ -153,10 +155,29 @@ def _look_into(path: Path, spooled: int) -> Finding:
     return ok(told, **facts)
 
 
+def _open(path: Path) -> sqlite3.Connection:
+    """To read, and so that no file appears beside it: SQLite makes them even to read, and they
+    would belong to whoever runs this. While a writer has it open they are there."""
+    alone = not path.with_name(path.name + "-wal").exists()
+    options = "mode=ro&immutable=1" if alone else "mode=ro"
+    return sqlite3.connect(f"{path.resolve().as_uri()}?{options}", uri=True)
+
+
+def _damages(path: Path) -> list[str]:
+    """What is wrong with it. What looks wrong is looked at once more, with SQLite's locks: someone
+    may just have begun to write."""
+    try:
+        with closing(_open(path)) as connection:
+            if connection.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",):
+                return []
+    except sqlite3.DatabaseError:
+        pass
+    return damages(path)
+
+
 def _read(path: Path) -> tuple[int, int]:
     """The version, and how many runs have not ended; raises ConfigError or JournalError."""
-    uri = f"{path.resolve().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True)) as connection:
+    with closing(_open(path)) as connection:
         version = version_of(connection, path)
         if not version:
             return 0, 0
