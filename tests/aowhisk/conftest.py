@@ -14,6 +14,7 @@ import pytest
 from cluster import Cluster, running_cluster
 from deploying import Site
 from mongo_server import INSTALL, MongoServer, with_database
+from s3_server import S3Server, new_server
 
 from aowhisk.client import Client
 from aowhisk_pytest import OpenWhiskServer
@@ -69,6 +70,14 @@ def mongo_url(mongo_server_url: str) -> Iterator[str]:
     yield with_database(mongo_server_url, name)
     with MongoClient[dict[str, object]](mongo_server_url) as client:
         client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """One S3 server for all tests that leave it alone."""
+    server = new_server(tmp_path_factory.mktemp("s3"))
+    yield server
+    server.kill()
 
 
 @pytest.fixture

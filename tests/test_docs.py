@@ -1,0 +1,73 @@
+"""The documentation as a whole; that it builds without a warning is `make docs`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from protocol import faults
+
+import aowhisk
+import object_store
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+SITE: dict[str, Any] = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+
+
+def pages(nav: Any) -> list[str]:
+    if isinstance(nav, str):
+        return [nav]
+    inner = nav.values() if isinstance(nav, dict) else nav
+    return [page for each in inner for page in pages(each)]
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    listed = pages(SITE["nav"])
+    assert len(listed) == len(set(listed))
+    written = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    assert written - set(listed) == set(), "add it to nav in mkdocs.yml"
+
+
+def test_what_is_doubtful_is_an_error() -> None:
+    assert SITE["strict"] is True
+    assert set(SITE["validation"]["nav"].values()) == {"warn"}
+    assert set(SITE["validation"]["links"].values()) == {"warn"}
+
+
+def test_nothing_is_fetched_for_the_site() -> None:
+    assert SITE["theme"]["font"] is False
+    assert "http" not in (DOCS / "site.css").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("package", [aowhisk, object_store])
+def test_every_public_name_is_in_the_reference(package: Any) -> None:
+    text = "\n".join(p.read_text(encoding="utf-8") for p in (DOCS / "reference").glob("*.md"))
+    told = set(re.findall(r"^::: ([\w.]+)$", text, re.MULTILINE))
+    errors = {f"aowhisk.{name}" for name in aowhisk.errors.__all__}  # as one module
+    public = {f"{package.__name__}.{name}" for name in package.__all__ if name != "__version__"}
+    assert public - told - errors == set()
+
+
+@pytest.mark.parametrize(
+    ("note", "kind"),
+    [("in", "call"), ("out", "success"), ("failure", "failure"), ("receipt", "receipt")],
+)
+def test_the_messages_on_the_page_are_in_the_schema(note: str, kind: str) -> None:
+    text = (DOCS / "protocol.md").read_text(encoding="utf-8")
+    found = re.findall(rf"^```json {note}\n(.*?)^```$", text, re.S | re.M)
+    assert found
+    for message in found:
+        assert faults(json.loads(message), kind) == []
+
+
+def test_the_schema_is_used_as_the_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    (code,) = re.findall(
+        r"^```python schema\n(.*?)^```$", (DOCS / "protocol.md").read_text(), re.S | re.M
+    )
+    exec(code, {})
