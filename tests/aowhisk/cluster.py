@@ -22,10 +22,10 @@ MANIFEST = """
 packages:
   default:
     actions:
-      link: {code: "ACTION(link)", limits: {timeout: 500}}
+      link: {code: "ACTION(link)", limits: {timeout: 1500}}
       wreck: {code: "ACTION(wreck)", limits: {timeout: 500}}
       flaky: {code: "ACTION(flaky)", limits: {timeout: 500}}
-      tally: {code: "ACTION(tally)", limits: {timeout: 500}}
+      tally: {code: "ACTION(tally)", limits: {timeout: 1500}} # a busy machine is slow to begin
 """
 SOURCE = """
 import sys

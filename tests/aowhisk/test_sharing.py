@@ -54,6 +54,15 @@ def runs_of(journal: str, *states: RunState) -> list[RunInfo]:
     return anyio.run(read)
 
 
+def unfinished(journal: str) -> str:
+    """The last events of the runs that have not ended."""
+    lines = []
+    for info in runs_of(journal, RunState.RUNNING, RunState.QUEUED, RunState.INTERRUPTED):
+        lines.append(f"{info.run} {info.state.value}")
+        lines += [f"    {event}"[:300] for event in events_of(journal, info.run)[-6:]]
+    return "\n".join(lines)
+
+
 def wait_for_sent(cluster: Cluster, run: str, count: int) -> None:
     """Return once so many calls of the run have arrived."""
     until = time.monotonic() + 20
@@ -162,7 +171,8 @@ def test_queued_runs_end_right_while_those_who_serve_are_killed(
         serve()
         until = time.monotonic() + 120
         while len(runs_of(journal, RunState.SUCCEEDED)) < count:
-            assert time.monotonic() < until, runs_of(journal)
+            assert not runs_of(journal, RunState.FAILED), "a call failed"
+            assert time.monotonic() < until, unfinished(journal)
             time.sleep(1)  # noqa: TID251 -- how long a process lives
             serving.pop(rng.randrange(len(serving))).kill()
             kills += 1
