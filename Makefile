@@ -6,7 +6,7 @@ VIDEO ?=
 SAY ?= tell me a joke
 RUN = $(BIN)/python
 
-.PHONY: help demo chat test test310 full check lint types layers bench bench-peers serve images cluster cluster-down clean
+.PHONY: help demo chat test test310 full check lint types layers docs workflows release-check bench bench-peers serve images cluster cluster-down clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -70,6 +70,19 @@ bench: $(VENV)/.ready  ## the measurements, beside a bare loop; some with goals 
 bench-peers: $(VENV)/.ready  ## Dask, Ray, Prefect and DBOS at the same tasks, each in its own environment
 	$(RUN) -m bench.peers
 
+$(VENV)-release/.ready: packaging/release/requirements.txt
+	$(PYTHON) -m venv $(VENV)-release
+	$(VENV)-release/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+release-check: $(VENV)-release/.ready  ## both wheels and sdists into dist/, checked, installed and tried (FAST=1: on one Python)
+	$(VENV)-release/bin/python packaging/release/check.py $(if $(FAST),--fast)
+
+ACTIONLINT = github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
+
+workflows:  ## check the workflows of GitHub, where there is Go
+	@if command -v go >/dev/null; then go run $(ACTIONLINT) .github/workflows/*.yml && echo "the workflows are sound"; else echo "no Go here: skipped"; fi
+
 serve: $(VENV)/.ready  ## a local OpenWhisk on port 3233
 	$(RUN) -m aowhisk serve --port 3233
 
@@ -83,4 +96,4 @@ cluster-down:  ## delete it, and all that is in it
 	kind/down.sh
 
 clean:  ## throw away what was made here
-	rm -rf $(VENV) $(VENV)310 $(VENV)-peers .aowhisk dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)310 $(VENV)-peers $(VENV)-release .aowhisk dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis

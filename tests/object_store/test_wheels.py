@@ -123,6 +123,13 @@ def test_the_small_wheel_holds_the_package_and_needs_nothing(wheels: dict[str, P
     assert needs == ["Requires-Dist: aioboto3>=15.5; extra == 's3'"]
 
 
+def test_both_wheels_have_the_same_license() -> None:
+    """As files, since an sdist must not hold links that lead out of it."""
+    small = ROOT / "packaging/object-store/LICENSE"
+    assert not small.is_symlink()
+    assert small.read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
 def test_the_wheel_holds_what_runs_inside_containers(wheels: dict[str, Path]) -> None:
     from zipfile import ZipFile
 

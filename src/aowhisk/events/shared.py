@@ -6,9 +6,10 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from aowhisk.events.mongo_database import Database
+if TYPE_CHECKING:  # SQLite needs none of MongoDB's libraries
+    from aowhisk.events.mongo_database import Database
 
 __all__ = ["Change", "amend_mongo", "amend_sqlite"]
 
