@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 _BLOCK = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.S | re.M)
 _NAMED = re.compile(r"(?:#|//) (\S+\.\w+)\n")
-_SECONDS = 60
+_SECONDS = 120
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,4 +89,14 @@ def _command_line() -> str:
 
     group = typer.main.get_command(app)
     context = typer.Context(group, info_name="aowhisk")
-    return get_docs_for_click(obj=group, ctx=context, name="aowhisk", title="The command line")
+    text = get_docs_for_click(obj=group, ctx=context, name="aowhisk", title="The command line")
+    for name, command in _commands(group):  # in lists their first sentences are cut short
+        line = f"* `{name}`: {command.get_short_help_str(limit=200)}"
+        text = re.sub(rf"^\* `{name}`:.*$", lambda _, line=line: line, text, flags=re.M)
+    return text
+
+
+def _commands(group: Any) -> Iterator[tuple[str, Any]]:
+    for name, command in getattr(group, "commands", {}).items():
+        yield name, command
+        yield from _commands(command)

@@ -1,25 +1,27 @@
 """What can go wrong.
 
-AowhiskError
-├── ConfigError                a setting is missing or wrong
-├── GraphError                 the dag is wrong; raised before anything is invoked
-├── Conflict                   a run of this id exists with another dag
-├── DeployError                a project cannot be deployed; nothing was changed (.problems)
-│   └── DeployFailed           some of it could not be; the next run goes on (.failures)
-├── OpenWhiskError             OpenWhisk's answer to a request (.status, .request)
-│   ├── Unreachable, Throttled, ServerFault      another try can help
-│   └── Unauthorized, Forbidden, NotFound, Rejected, TooLarge
-├── ActivationFailed           an action ran and failed (.activation, .attempts)
-│   ├── ActionError            the action returned an error
-│   │   └── MissingObject      ... because an object was gone (.keys): recovery
-│   ├── DeveloperError, PlatformError, TimedOut, OutOfMemory, ResultTooLarge
-│   └── Lost                   unknown for good: no record, no receipt
-├── RecoveryFailed             a lost object cannot be written again (.key, .reason)
-├── JournalError, Fenced       the journal cannot be written; another process owns the run
-├── UnknownRun                 the journal knows no run of this id
-├── Interrupted                the run was interrupted; it can be resumed
-├── Cancelled                  the run was ended by handle.cancel()
-└── RunFailed                  calls of the run failed (.run, .failures)
+    AowhiskError
+    ├── ConfigError                a setting is missing or wrong
+    ├── GraphError                 the dag is wrong; raised before anything is invoked
+    ├── Conflict                   a run of this id exists with another dag
+    ├── DeployError                a project cannot be deployed; nothing was changed (.problems)
+    │   └── DeployFailed           some of it could not be; the next run goes on (.failures)
+    ├── OpenWhiskError             OpenWhisk's answer to a request (.status, .request)
+    │   ├── Unreachable, Throttled, ServerFault      another try can help
+    │   └── Unauthorized, Forbidden, NotFound, Rejected, TooLarge
+    ├── ActivationFailed           an action ran and failed (.activation, .attempts)
+    │   ├── ActionError            the action returned an error
+    │   │   └── MissingObject      ... because an object was gone (.keys): recovery
+    │   ├── DeveloperError, PlatformError, TimedOut, OutOfMemory, ResultTooLarge
+    │   └── Lost                   unknown for good: no record, no receipt
+    ├── RecoveryFailed             a lost object cannot be written again (.key, .reason)
+    ├── JournalError, Fenced       the journal cannot be written; another process owns the run
+    ├── UnknownRun                 the journal knows no run of this id
+    ├── Interrupted                the run was interrupted; it can be resumed
+    ├── Cancelled                  the run was ended by handle.cancel()
+    └── RunFailed                  calls of the run failed (.run, .failures)
+
+In brackets: attributes. A message says what happened, to what, and what to do.
 """
 
 from __future__ import annotations
