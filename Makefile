@@ -59,8 +59,9 @@ types: $(VENV)/.ready
 layers: $(VENV)/.ready
 	$(BIN)/lint-imports --no-cache
 
+# Not with --quiet, which makes it count no warnings.
 docs: $(VENV)/.ready  ## the site of docs/, in site/; what is doubtful is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "site/index.html"
 
 bench: $(VENV)/.ready  ## the measurements, beside a bare loop; some with goals (bench/README.md)

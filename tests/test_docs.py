@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +40,29 @@ def test_what_is_doubtful_is_an_error() -> None:
     assert SITE["strict"] is True
     assert set(SITE["validation"]["nav"].values()) == {"warn"}
     assert set(SITE["validation"]["links"].values()) == {"warn"}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="there is no mkdocs here")
+def test_make_docs_fails_for_a_page_out_of_the_navigation_and_a_dead_link(tmp_path: Path) -> None:
+    for entry in ROOT.iterdir():
+        if not entry.name.startswith(".") and entry.name not in {"docs", "site"}:
+            (tmp_path / entry.name).symlink_to(entry)
+    shutil.copytree(DOCS, tmp_path / "docs")
+    (tmp_path / "docs/alone.md").write_text("# Alone\n\n[nowhere](nowhere.md)\n", encoding="utf-8")
+    (options,) = re.findall(r"/mkdocs (build .*)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", *options.split()],
+        cwd=tmp_path,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "alone.md" in done.stderr
+    assert "nowhere.md" in done.stderr
+    assert "Aborted with 2 warnings" in done.stderr
 
 
 def test_nothing_is_fetched_for_the_site() -> None:
