@@ -185,7 +185,8 @@ class MongoJournal:
     def _row(self, event: Event, hold: Hold, seq: int, declared: tuple[str, ...]) -> _Row:
         put = next(self._puts)
         change = change_of(event, seq)
-        document = {**whole(event, seq, self.owner, declared), "put": put}
+        document = whole(event, seq, self._writer.owner, declared)
+        document["put"] = put
         if change is not None:
             document.update(change.marks)
         encoded, text = encode(document), None

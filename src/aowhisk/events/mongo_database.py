@@ -96,6 +96,7 @@ class Database:
         self.label = f"mongodb://{hosts}/{self.name}"
         self._client: Client | None = None
         self._database: Any = None
+        self._collections: dict[str, Any] = {}
 
     @property
     def place(self) -> str:
@@ -138,6 +139,7 @@ class Database:
     async def close(self) -> None:
         """Let go of a client of our own."""
         client, self._client, self._database = self._client, None, None
+        self._collections.clear()
         if client is not None:
             closing = client.close()
             if isawaitable(closing):
@@ -237,7 +239,10 @@ class Database:
     def _collection(self, name: str) -> Any:
         if self._database is None:
             raise JournalError(f"the journal {self.label} is not open")
-        return self._database[name]
+        found = self._collections.get(name)
+        if found is None:  # its making costs as much as a small insert
+            found = self._collections[name] = self._database[name]
+        return found
 
     def _connect(self) -> None:
         client = self._where

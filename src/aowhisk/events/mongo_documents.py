@@ -29,6 +29,9 @@ _KEYS = 4_000_000  # characters of keys in one document's `reads` or `writes`
 _INT64 = 18  # digits that always fit
 _LARGEST = (1 << 63) - 1
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode_ascii = json.JSONEncoder(separators=(",", ":")).encode
+
 
 def whole(event: Event, seq: int, owner: str, declared: tuple[str, ...]) -> dict[str, Any]:
     """The document of an event, its number in the run being `seq`."""
@@ -49,11 +52,11 @@ def whole(event: Event, seq: int, owner: str, declared: tuple[str, ...]) -> dict
     elif isinstance(event, Ended):
         document.update(_touched(event, declared), **measured(event))
     body = to_json(event)
-    for name in ("call", "attempt"):
-        body.pop(name, None)
+    body.pop("call", None)
+    body.pop("attempt", None)
     for name in _TEXTS:
         if name in body:
-            body[name] = _text(body[name], ascii_only=False)
+            body[name] = _encode(body[name])
     document["body"] = body
     return document
 
@@ -70,7 +73,7 @@ def shortened(document: Mapping[str, Any], event: Event) -> tuple[dict[str, Any]
     for name in ("reads", "writes", "declares"):
         if name in out:
             out[name] = list(_fitting(out[name]))
-    return out, _text(to_json(event), ascii_only=True)
+    return out, _encode_ascii(to_json(event))
 
 
 def event_of(document: Mapping[str, Any]) -> Event:
@@ -122,12 +125,8 @@ def _touched(event: Ended, declared: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def _text(value: object, *, ascii_only: bool) -> str:
-    return json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))
-
-
 def _short(value: object) -> Any:
-    text = clean(_text(value, ascii_only=False))
+    text = clean(_encode(value))
     if len(text) > _SHORT:
         return None
     return json.loads(text, parse_int=lambda n: int(n) if len(n) <= _INT64 else float(n))
