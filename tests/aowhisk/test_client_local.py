@@ -177,8 +177,10 @@ async def test_a_dropped_request_ends_no_activation_and_can_be_found(
     with anyio.fail_after(20):
         found = None
         while found is None:
-            found = await poller.find("slow", since=began, match=lambda a: a.result["n"] == 7)
-            await anyio.sleep(0.05)
+            look = await poller.find(
+                "slow", wanted="7", mark=lambda a: str(a.result["n"]), since=began
+            )
+            found = look.record
     assert found.succeeded
     assert platform.count("slow") == 1
 

@@ -3,122 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from random import Random
 from typing import Any
-from urllib.parse import parse_qs
 
 import anyio
 import pytest
 from client_server import AUTH
+from poller_platform import Platform, clock, poller_of
 from virtual import VirtualLoop
 
 from aowhisk import errors
 from aowhisk.client import Client
-from aowhisk.models import Activation, to_ms
+from aowhisk.models import Activation
 from aowhisk.poller import Poller
-
-DAWN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"loop_factory": VirtualLoop}
-
-
-def clock() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def now() -> datetime:
-    return DAWN + timedelta(seconds=clock())
-
-
-@dataclass
-class Platform:
-    """An ASGI app with OpenWhisk's two ways to read activations.
-
-    `ends` says when each record is there, `lag` how much later a list shows it, `hidden` is never
-    listed, `causes` are shown with what they caused. `skew` is how far its clock is ahead of ours.
-    """
-
-    ends: dict[str, float] = field(default_factory=dict)
-    lag: float = 0.0
-    hidden: set[str] = field(default_factory=set)
-    causes: dict[str, str] = field(default_factory=dict)
-    size: int = 10
-    skew: float = 0.0
-    broken_until: float = 0.0
-    on_list: Callable[[dict[str, str]], Awaitable[None]] | None = None
-    gets: list[str] = field(default_factory=list)
-    lists: list[dict[str, str]] = field(default_factory=list)
-    lists_at_once: int = 0
-
-    def add(self, n: int, ends: float) -> str:
-        id_ = f"{n:032x}"
-        self.ends[id_] = ends
-        return id_
-
-    def row(self, id_: str, *, whole: bool) -> dict[str, Any]:
-        start = to_ms(DAWN + timedelta(seconds=self.skew)) + int(id_, 16)
-        row: dict[str, Any] = {"activationId": id_, "name": "a", "start": start, "end": start + 1}
-        if id_ in self.causes:
-            row["cause"] = self.causes[id_]
-        if whole:
-            row["response"] = {"status": "success", "result": {"text": "." * self.size}}
-        return row
-
-    def get(self, id_: str) -> tuple[int, Any]:
-        self.gets.append(id_)
-        if self.ends.get(id_, 1e9) > clock():
-            return 404, {"error": "The requested resource does not exist.", "code": "1"}
-        return 200, self.row(id_, whole=True)
-
-    def list(self, query: dict[str, str]) -> tuple[int, Any]:
-        self.lists.append(query)
-        shown = [
-            self.row(id_, whole=query.get("docs") == "true")
-            for id_, end in self.ends.items()
-            if end + self.lag <= clock() and id_ not in self.hidden
-        ]
-        low, high = int(query.get("since", 0)), int(query.get("upto", 1e15))
-        rows = sorted((r for r in shown if low <= r["start"] <= high), key=lambda r: -r["start"])
-        skip = int(query["skip"])
-        return 200, rows[skip : skip + int(query["limit"])]
-
-    async def __call__(
-        self,
-        scope: MutableMapping[str, Any],
-        receive: Callable[[], Awaitable[Any]],
-        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
-    ) -> None:
-        await anyio.sleep(0.01)
-        path = scope["path"]
-        if clock() < self.broken_until:
-            status, body = 503, {"error": "unavailable", "code": "1"}
-        elif path.endswith("/activations"):
-            assert self.lists_at_once == 0, "two lists in flight"
-            self.lists_at_once += 1
-            try:
-                await anyio.sleep(0.05)
-                raw = parse_qs(scope["query_string"].decode())
-                query = {key: values[0] for key, values in raw.items()}
-                if self.on_list is not None:
-                    await self.on_list(query)
-                status, body = self.list(query)
-            finally:
-                self.lists_at_once -= 1
-        else:
-            status, body = self.get(path.rpartition("/")[2])
-        await send({"type": "http.response.start", "status": status, "headers": []})
-        await send({"type": "http.response.body", "body": json.dumps(body).encode()})
-
-
-def poller_of(client: Client) -> Poller:
-    return Poller(client, clock=clock, now=now, random=Random(7).random)
 
 
 async def wait_for(
@@ -361,58 +262,3 @@ async def test_two_waiting_for_one_activation_both_get_it() -> None:
             assert poller.waiting == 1
     assert len(got) == 2
     assert got[0] is got[1] is not None
-
-
-async def test_find_looks_through_the_list_until_one_matches() -> None:
-    platform = Platform()
-    for n in range(300):
-        platform.add(n, ends=0)
-    async with Client(app=platform, auth=AUTH) as client:
-        poller = poller_of(client)
-        seen: list[str] = []
-
-        def match(activation: Activation) -> bool:
-            seen.append(activation.id)
-            return int(activation.id, 16) == 50
-
-        found = await poller.find("pkg/a", since=DAWN, match=match)
-        assert found is not None
-        assert int(found.id, 16) == 50
-        assert len(seen) == 250
-        assert await poller.find("a", since=DAWN, match=lambda _: False) is None
-    assert platform.lists[0]["name"] == "pkg/a"
-    assert platform.lists[0]["since"] == str(to_ms(DAWN))
-
-
-async def test_find_fetches_large_records_one_by_one() -> None:
-    platform = Platform(size=100_000)
-    ids = [platform.add(n, ends=0) for n in range(5)]
-    async with Client(app=platform, auth=AUTH) as client:
-        poller = poller_of(client)
-        assert await poller.wait(ids[0], deadline=10) is not None
-        found = await poller.find(
-            "a", since=DAWN, match=lambda a: bool(a.result) and a.id == ids[2]
-        )
-    assert found is not None
-    assert "docs" not in platform.lists[0]
-    assert platform.gets == [ids[0], ids[4], ids[3], ids[2]]
-
-
-async def test_find_leaves_out_what_a_sequence_or_a_composition_began() -> None:
-    platform = Platform()
-    ids = [platform.add(n, ends=0) for n in range(3)]
-    platform.causes = {ids[1]: ids[0], ids[2]: ids[0]}
-    async with Client(app=platform, auth=AUTH) as client:
-        found = await poller_of(client).find("a", since=DAWN, match=lambda _: True)
-    assert found is not None
-    assert found.id == ids[0]
-
-
-async def test_find_takes_a_passing_fault_for_not_now() -> None:
-    platform = Platform(broken_until=10)
-    platform.add(1, ends=0)
-    async with Client(app=platform, auth=AUTH) as client:
-        poller = poller_of(client)
-        assert await poller.find("a", since=DAWN, match=lambda _: True) is None
-        await anyio.sleep(10)
-        assert await poller.find("a", since=DAWN, match=lambda _: True) is not None

@@ -7,7 +7,7 @@ by its receipt and by the id that its result echoes, never adopted by time alone
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -50,7 +50,6 @@ __all__ = [
 ]
 
 _SKEW = 120.0  # seconds by which OpenWhisk's clock may be behind ours
-_CANDIDATES = 20  # activations to name where none is known to be the attempt's
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,42 +263,38 @@ class Invoker:
     async def _search(
         self, attempt: Attempt, sent: float, deadline: float, facts: ActionFacts
     ) -> AttemptEnd:
-        """Look for an attempt of which not even the activation id is known."""
-        pause = 0.25
+        """Look for an attempt of which not even the activation id is known. Half of the pause
+        between two looks is for others to join it."""
+        pause, slack = 0.25, 0.0
         since = from_ms((sent - _SKEW) * 1000)
+        candidates: tuple[str, ...] = ()
         while True:
             noted = await self._receipt(attempt, facts)
             if noted is not None:
                 return noted
-            record = await self._poller.find(
+            look = await self._poller.find(
                 attempt.action,
+                wanted=attempt.id,
+                mark=self._protocol.echoed,
                 since=since,
-                match=lambda candidate: self._protocol.echoes(attempt, candidate),
+                slack=slack,
             )
-            if record is not None:
-                return await self._protocol.incoming(attempt, record)
-            if self._clock() >= deadline:
-                break
-            await self._sleep(min(pause, max(0.0, deadline - self._clock())))
+            if look.record is not None:
+                return await self._protocol.incoming(attempt, look.record)
+            candidates = look.newest or candidates
+            left = deadline - self._clock()
+            if left <= 0:
+                return AttemptEnd(error=self._given_up(attempt, candidates))
+            slack = pause / 2 if pause < left else 0.0
+            await self._sleep(min(pause, left) - slack)
             pause = min(pause * 1.5, 10.0)
-        return AttemptEnd(error=self._given_up(attempt, await self._candidates(attempt, since)))
 
     async def _receipt(self, attempt: Attempt, facts: ActionFacts) -> AttemptEnd | None:
         """What the attempt left in the store. A receipt of a sequence or a composition says
         nothing: it may be that of a part, with others still to come."""
         return None if facts.composed else await self._protocol.receipt(attempt)
 
-    async def _candidates(self, attempt: Attempt, since: object) -> list[str]:
-        found: list[str] = []
-
-        def note(candidate: Activation) -> bool:
-            found.append(candidate.id)
-            return len(found) == _CANDIDATES  # enough
-
-        await self._poller.find(attempt.action, since=since, match=note)  # type: ignore[arg-type]
-        return found
-
-    def _given_up(self, attempt: Attempt, candidates: list[str]) -> Lost | TimedOut:
+    def _given_up(self, attempt: Attempt, candidates: Sequence[str]) -> Lost | TimedOut:
         what = f"action {attempt.action!r} (call {attempt.call!r}, attempt {attempt.id})"
         if attempt.timeout is not None:
             return TimedOut(

@@ -71,9 +71,9 @@ class Protocol:
         except (WireError, StoreError, ConfigError) as error:
             return AttemptEnd(error=_unreadable(attempt, activation, error), activation=activation)
 
-    def echoes(self, attempt: Attempt, activation: Activation) -> bool:
-        """Whether the activation is this very attempt: its result names the attempt's id."""
-        return _echoed(activation.result) == attempt.id
+    def echoed(self, activation: Activation) -> str | None:
+        """The id of the attempt that the activation is, where its result names it."""
+        return _echoed(activation.result)
 
     async def receipt(self, attempt: Attempt) -> AttemptEnd | None:
         """What the attempt left in the store, None if it left nothing (or there is no store)."""

@@ -20,8 +20,9 @@ import anyio
 from aowhisk.client import ActivationPage, Client, intervals
 from aowhisk.errors import NotFound, OpenWhiskError
 from aowhisk.models import Activation
+from aowhisk.poller.search import Look, Mark, Searches
 
-__all__ = ["Poller"]
+__all__ = ["Look", "Mark", "Poller"]
 
 MANY = 16
 """Waiting activations above which lists are worth it."""
@@ -153,6 +154,9 @@ class Poller:
         self._room = anyio.CapacityLimiter(AT_ONCE)
         self._size: float | None = None
         self._rounds = _Rounds()
+        self._searches = Searches(
+            client.activations, are_small=self._are_small, clock=clock, sleep=sleep
+        )
 
     @property
     def waiting(self) -> int:
@@ -185,26 +189,22 @@ class Poller:
             self._forget(waiter)
 
     async def find(
-        self, action: str, *, since: datetime, match: Callable[[Activation], bool]
-    ) -> Activation | None:
-        """The newest stored activation of `action`, started at `since` or later, that matches and
-        that no sequence or composition began.
+        self,
+        action: str,
+        *,
+        wanted: str,
+        mark: Mark,
+        since: datetime,
+        slack: float = 0.0,
+    ) -> Look:
+        """Look for the newest stored activation of `action`, started at `since` or later, whose
+        `mark` is the `wanted` one and that no sequence or composition began.
 
-        None means: not there now. That is also the answer while a fault that may pass keeps it
-        from looking; one that will not is raised.
+        All who look with the same `mark` share their requests; `slack` is for how many seconds this
+        look may wait for others. Its record is None where it is not there now. That is also the
+        answer while a fault that may pass keeps it from looking; one that will not is raised.
         """
-        whole = self._size is None or self._size <= SMALL
-        try:
-            async for row in self._activations.list(name=action, since=since, docs=whole):
-                if row.cause is not None:  # a conductor's own steps bear the composition's name
-                    continue
-                activation = row if whole else await self._activations.get(row.id)
-                if match(activation):
-                    return activation
-        except OpenWhiskError as error:
-            if not error.can_retry:
-                raise
-        return None
+        return await self._searches.find(action, wanted=wanted, mark=mark, since=since, slack=slack)
 
     async def _watch(self, waiter: _Waiter, expected: float | None) -> Activation | None:
         pauses = intervals(self._random)
@@ -309,7 +309,7 @@ class Poller:
         shown: set[str] = set()
         left = 2 + max(min(10, self.waiting // 8), self.waiting // 100)
         while True:
-            whole = self._size is None or self._size <= SMALL
+            whole = self._are_small()
             few = SAMPLE if self._size is None else None  # to learn how large they are
             page = await self._activations.page(
                 since=since, upto=upto, docs=whole, skip=skip, limit=few
@@ -345,6 +345,9 @@ class Poller:
                 self._rounds.compare(waiter.sent, record.start)
             waiter.record = record
             waiter.wake()
+
+    def _are_small(self) -> bool:
+        return self._size is None or self._size <= SMALL
 
     def _weigh(self, size: float, count: int) -> None:
         """Keep a moving average of the records' sizes."""
