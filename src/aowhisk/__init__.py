@@ -26,6 +26,7 @@ from aowhisk.errors import (  # noqa: E402
     OpenWhiskError,
     RecoveryFailed,
     RunFailed,
+    UnknownRun,
 )
 from aowhisk.events import RunState, Sink  # noqa: E402
 from aowhisk.invoker import Patience  # noqa: E402
@@ -86,6 +87,7 @@ __all__ = [
     "Succeeded",
     "Telemetry",
     "Transfer",
+    "UnknownRun",
     "__version__",
     "item",
     "run",

@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, HTTPException
 
-from aowhisk import Conflict, Dag, Orchestrator, Patience, item
+from aowhisk import Conflict, Dag, Orchestrator, Patience, UnknownRun, item
 from aowhisk.events.log import LogSink
 
 GRACE = 3.0
@@ -54,11 +54,11 @@ async def start(run_id: str, seconds: list[float]) -> dict[str, str]:
 @app.get("/runs/{run_id}")
 async def show(run_id: str) -> dict[str, Any]:
     try:
-        handle = app.state.orchestrator.handle(run_id)
-    except KeyError as error:
+        run = await app.state.orchestrator.handle(run_id).look()
+    except UnknownRun as error:
         raise HTTPException(404, "no such run") from error
-    done = [call for call, out in handle.run.outcomes.items() if hasattr(out, "result")]
-    return {"id": handle.id, "state": handle.state.value, "done": done}
+    done = [call for call, out in run.outcomes.items() if hasattr(out, "result")]
+    return {"id": run.id, "state": run.state.value, "done": done}
 
 
 @app.get("/count")

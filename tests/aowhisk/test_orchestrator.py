@@ -24,7 +24,7 @@ from aowhisk import (
     RunState,
     item,
 )
-from aowhisk.errors import JournalError, NotFound
+from aowhisk.errors import JournalError, NotFound, UnknownRun
 from aowhisk.events import Event, MemoryJournal
 
 ACTION = {"name": "hello", "exec": {"kind": "python:3.11"}, "limits": {"timeout": 100}}
@@ -190,8 +190,8 @@ async def test_a_run_whose_preflight_failed_is_unknown_and_nobody_waits_for_it()
                 assert [event async for event in handle.events()] == []
                 with pytest.raises(NotFound):
                     await handle
-        with pytest.raises(KeyError):
-            orchestrator.handle("r")
+        with pytest.raises(UnknownRun):
+            await orchestrator.handle("r")
         world.action = Answer(200, ACTION)
         assert (await orchestrator.run(one(), id="r")).state is RunState.SUCCEEDED
 

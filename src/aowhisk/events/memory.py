@@ -59,9 +59,9 @@ class MemoryJournal:
     async def commit(self, run: str | None = None) -> None:
         """As durable as it gets."""
 
-    async def read(self, run: str) -> Sequence[Event]:
-        """All events of a run, in order."""
-        return tuple(self.events.get(run, ()))
+    async def read(self, run: str, *, after: int = 0) -> Sequence[Event]:
+        """The events of a run behind the first `after`, in order."""
+        return tuple(self.events.get(run, ())[after:])
 
     async def writers(self, key: str, *, other_than: str) -> Sequence[Written]:
         """The attempts of the run, but `other_than`, that wrote `key` last, oldest first."""

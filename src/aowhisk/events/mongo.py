@@ -130,10 +130,11 @@ class MongoJournal:
             raise self._writer.let_go(run)
         await self._ask(lambda: self._learn(run))
 
-    async def read(self, run: str) -> Sequence[Event]:
-        """All events of a run, in order."""
+    async def read(self, run: str, *, after: int = 0) -> Sequence[Event]:
+        """The events of a run behind the first `after`, in order."""
         await self.commit()
-        return await self._ask(lambda: self._events.find({"run": run}, [("seq", 1)]))
+        wanted = {"run": run, "seq": {"$gte": after}} if after else {"run": run}
+        return await self._ask(lambda: self._events.find(wanted, [("seq", 1)]))
 
     async def append(
         self, run: str, events: Sequence[Event], *, after: int, declared: Declared

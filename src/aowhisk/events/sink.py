@@ -123,8 +123,8 @@ class Journal(Protocol):
         """Return once everything put so far is durable. Raises JournalError, and Fenced where
         another process owns `run`."""
 
-    async def read(self, run: str) -> Sequence[Event]:
-        """All events of a run, in order; empty for an unknown run."""
+    async def read(self, run: str, *, after: int = 0) -> Sequence[Event]:
+        """The events of a run behind the first `after`, in order; none for an unknown run."""
 
     async def writers(self, key: str, *, other_than: str) -> Sequence[Written]:
         """Who wrote `key`, oldest first: the attempts of calls of the run (but `other_than`) that

@@ -33,6 +33,7 @@ _AT_ONCE = 128  # events that are written in well under 1 ms
 _CLOSING = 5.0
 
 _EVENT = "INSERT INTO events VALUES (?,?,?,?,?,?,?)"
+_READ = "SELECT kind, run, at, body FROM events WHERE run = ? AND seq >= ? ORDER BY seq"
 _OBJECT = "INSERT OR IGNORE INTO objects VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
 _BEAT = """INSERT INTO leases VALUES (?, ?, 0)
   ON CONFLICT (run) DO UPDATE SET owner = excluded.owner, beat = beat + 1"""
@@ -97,12 +98,10 @@ class SqliteJournal:
         another process owns `run`."""
         await self._writer.commit(run)
 
-    async def read(self, run: str) -> Sequence[Event]:
-        """All events of a run, in order."""
+    async def read(self, run: str, *, after: int = 0) -> Sequence[Event]:
+        """The events of a run behind the first `after`, in order."""
         await self.commit()
-        rows = await self._ask(
-            lambda: self._fetch("SELECT kind, run, at, body FROM events WHERE run = ?", run)
-        )
+        rows = await self._ask(lambda: self._fetch(_READ, run, after))
         return await events_of(rows)
 
     async def append(

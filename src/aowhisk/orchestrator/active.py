@@ -37,13 +37,15 @@ class Once:
 
 class Active:
     """A run of this orchestrator, and who cares for it: `followers` are those who run it or wait
-    for it; `is_detached` that it goes on without any."""
+    for it; `is_detached` that it goes on without any; `known` that the journal has it (or that it
+    will never be executed)."""
 
     def __init__(self, execution: Execution, prepare: Once | None = None) -> None:
         self.execution = execution
         self.followers = 0
         self.is_detached = False
         self.is_launched = False
+        self.known = anyio.Event()
         self._prepare = prepare
         self._preparing = 0
 

@@ -22,8 +22,10 @@ from aowhisk.events.log import LogSink
 from aowhisk.invoker import Patience
 from aowhisk.lineage import Lineage
 from aowhisk.orchestrator.active import Active
+from aowhisk.orchestrator.foreign_handle import ForeignHandle
 from aowhisk.orchestrator.ground import Given, Ground
 from aowhisk.orchestrator.handle import Handle
+from aowhisk.orchestrator.own_handle import OwnHandle
 from aowhisk.orchestrator.runs import Runs
 from aowhisk.recovery import Plan, RecoveryPolicy
 from aowhisk.scheduler import LiveRun, Run, plan_for
@@ -210,15 +212,7 @@ class Orchestrator:
         Cancelling interrupts the run unless somebody else awaits it too.
         """
         active = await self._runs.submit(dag, id=id, labels=labels, concurrency=concurrency)
-        try:
-            await active.execution.done.wait()
-        except anyio.get_cancelled_exc_class():
-            if active.followers == 1 and not active.is_detached:
-                active.execution.interrupt()
-                await self._runs.ended(active.execution)
-            raise
-        finally:
-            active.followers -= 1
+        await self._follow(active, active.execution.done)
         return active.execution.result()
 
     async def submit(
@@ -229,19 +223,20 @@ class Orchestrator:
         labels: Mapping[str, str] | None = None,
         concurrency: int | None = None,
     ) -> Handle:
-        """Start a run, or join the one of that id, and return its handle. Errors are those of `run`
-        that come before anything is invoked."""
+        """Start a run, or join the one of that id, and return its handle once the journal has the
+        run. Errors are those of `run` that come before anything is invoked."""
         active = await self._runs.submit(dag, id=id, labels=labels, concurrency=concurrency)
+        await self._follow(active, active.known)
         active.is_detached = True
-        active.followers -= 1
         return self._handle(active)
 
     def handle(self, run_id: str) -> Handle:
-        """The handle of a run of this orchestrator; KeyError for one it does not know."""
-        try:
-            return self._handle(self._runs.get(run_id))
-        except KeyError:
-            raise KeyError(f"run {run_id!r} is not known to this orchestrator") from None
+        """The handle of any run that the journal knows, whichever process is at work on it.
+
+        Of one that it does not know, the handle's methods raise UnknownRun.
+        """
+        active = self._runs.get(run_id)
+        return ForeignHandle(run_id, self._runs) if active is None else self._handle(active)
 
     async def resume(self, run_id: str) -> Run:
         """Go on with a run of a dag that was interrupted or lost its process, to its end; of a
@@ -340,8 +335,21 @@ class Orchestrator:
         async with self.start("ensure") as run:
             return await run.restore(keys)
 
+    async def _follow(self, active: Active, until: anyio.Event) -> None:
+        """Care for a run as one of its followers; if the last one is cancelled, it is
+        interrupted."""
+        try:
+            await until.wait()
+        except anyio.get_cancelled_exc_class():
+            if active.followers == 1 and not active.is_detached:
+                active.execution.interrupt()
+                await self._runs.ended(active.execution)
+            raise
+        finally:
+            active.followers -= 1
+
     def _handle(self, active: Active) -> Handle:
-        return Handle(active, self.recorder)
+        return OwnHandle(active, self._runs, self.recorder)
 
 
 def _own_journal() -> str:

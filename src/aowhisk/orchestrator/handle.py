@@ -1,149 +1,63 @@
-"""A handle: a run that goes on by itself."""
+"""A handle: a run that goes on by itself, in this process or another."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Generator
 
-import anyio
-
-from aowhisk.errors import AowhiskError
-from aowhisk.events import Event, Recorder, RunState
-from aowhisk.orchestrator.active import Active
-from aowhisk.scheduler import Execution, Run
+from aowhisk.events import Event, RunState
+from aowhisk.scheduler import Run
 from aowhisk.telemetry import Telemetry
 
 __all__ = ["Handle"]
 
 
-class Handle:
+class Handle(ABC):
     """`await handle` gives the Run, or raises RunFailed, Interrupted or Cancelled."""
 
-    def __init__(self, active: Active, recorder: Recorder) -> None:
-        self._active = active
-        self._execution = active.execution
-        self._recorder = recorder
+    def __init__(self, id: str) -> None:
+        self._id = id
 
     @property
     def id(self) -> str:
         """The run's id."""
-        return self._execution.id
+        return self._id
 
     @property
     def state(self) -> RunState:
-        """Where the run stands now."""
-        return self._execution.state
+        """Where the run stands now; of a run of another process, where it stood when it was last
+        looked at."""
+        return self.run.state
 
     @property
+    @abstractmethod
     def run(self) -> Run:
-        """The run as it stands now: outcomes so far."""
-        return self._execution.run()
+        """The run as it stands now, with the outcomes so far; of a run of another process, as it
+        stood when it was last looked at."""
 
     @property
     def telemetry(self) -> Telemetry:
-        """Where its time, its requests and its money went, so far. What another process is at work
-        on is told by `Orchestrator.telemetry`."""
-        return self._execution.telemetry
+        """Where its time, its requests and its money went, so far; of a run of another process,
+        until it was last looked at."""
+        return self.run.telemetry
 
-    def __repr__(self) -> str:
-        return f"<Handle of run {self.id}: {self.state.value}>"
+    @abstractmethod
+    async def look(self) -> Run:
+        """The run as it stands now, whichever process is at work on it. Raises UnknownRun."""
+
+    @abstractmethod
+    async def wait(self) -> Run:
+        """The run, once it ended. Cancelling stops waiting, not the run. Raises UnknownRun, too."""
+
+    @abstractmethod
+    def cancel(self) -> Awaitable[None]:
+        """End the run: nothing new starts, open calls become Abandoned. It is asked for at once;
+        await what this returns to know that it is done. A run that has ended stays as it is."""
+
+    @abstractmethod
+    def events(self) -> AsyncIterator[Event]:
+        """Every event of the run, from its first to its last, as they come; those of another
+        process as its journal shows them, a few times a second."""
 
     def __await__(self) -> Generator[object, None, Run]:
         return self.wait().__await__()
-
-    async def wait(self) -> Run:
-        """The run, once it ended. Cancelling stops waiting, not the run."""
-        self._active.followers += 1
-        try:
-            await self._execution.done.wait()
-        finally:
-            self._active.followers -= 1
-        return self._execution.result()
-
-    def cancel(self) -> Ending:
-        """End the run: nothing new starts, open calls become Abandoned. It is asked for at once;
-        await what this returns to know that it is done. A run that has ended stays as it is."""
-        self._execution.cancel()
-        return Ending(self._execution)
-
-    async def events(self) -> AsyncIterator[Event]:
-        """Every event of the run, from its first to its last, as they come."""
-        async with _Follower(self._execution, self._recorder) as follower:
-            async for event in follower:
-                yield event
-
-
-class Ending:
-    """The end of a run, to be awaited or not."""
-
-    def __init__(self, execution: Execution) -> None:
-        self._execution = execution
-
-    def __await__(self) -> Generator[object, None, None]:
-        return self._wait().__await__()
-
-    async def _wait(self) -> None:
-        await self._execution.done.wait()
-
-
-class _Follower:
-    """A sink that hands over one run's events; those of earlier times and of other processes come
-    from the journal."""
-
-    def __init__(self, execution: Execution, recorder: Recorder) -> None:
-        self._execution = execution
-        self._recorder = recorder
-        self._new: list[Event] = []
-        self._wake = anyio.Event()
-        self._shown = 0
-
-    async def __aenter__(self) -> _Follower:
-        self._recorder.add(self)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._recorder.remove(self)
-
-    def receive(self, event: Event) -> None:
-        """Keep an event of this run."""
-        if event.run == self._execution.id and event.is_kept:
-            self._new.append(event)
-            self._wake.set()
-
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        is_whole = False  # whether from now on we are told everything
-        while True:
-            if not is_whole:
-                is_whole = self._execution.is_ours or self._execution.done.is_set()
-                try:
-                    missed = await self._missed()
-                except AowhiskError:
-                    return
-                for event in missed:
-                    yield event
-            batch, self._new = self._new, []
-            for event in batch:
-                yield event
-            if self._new:
-                continue
-            if self._execution.done.is_set():
-                if is_whole:
-                    return
-                continue
-            self._wake = anyio.Event()
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._until, self._execution.done, group.cancel_scope)
-                group.start_soon(self._until, self._wake, group.cancel_scope)
-
-    async def _missed(self) -> Sequence[Event]:
-        """What the journal has beyond what was handed over; of that, nothing comes twice."""
-        stored = await self._recorder.journal.read(self._execution.id)
-        ours = [(event.kind, event.at) for event in self._new]
-        theirs = [(event.kind, event.at) for event in stored]
-        both = next(n for n in range(len(ours), -1, -1) if theirs[len(theirs) - n :] == ours[:n])
-        self._new = self._new[both:]
-        missed, self._shown = stored[self._shown :], len(stored)
-        return missed
-
-    async def _until(self, event: anyio.Event, scope: anyio.CancelScope) -> None:
-        await event.wait()
-        scope.cancel()

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 
 import anyio
 import anyio.to_thread
 
-from aowhisk.errors import Conflict, Fenced, JournalError, UnknownRun
-from aowhisk.events import Recorder, RunState
-from aowhisk.events.model import RunStarted, Taken
+from aowhisk.errors import Conflict, Fenced, Interrupted, JournalError, UnknownRun
+from aowhisk.events import Event, Recorder, RunState
+from aowhisk.events.model import CallAbandoned, RunEnded, RunStarted, Taken, state_of
 from aowhisk.events.sink import is_gone
 from aowhisk.replay import History, replay
 
-__all__ = ["ENDED", "Owners", "check_code", "check_resumable"]
+__all__ = ["ENDED", "GLANCE", "Owners", "check_code", "check_resumable", "unknown"]
 
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 _MANY = 1000  # events, of which a replay takes long enough to hold up everything else
+_STANDING = ENDED | {RunState.INTERRUPTED}
+GLANCE = 0.25  # seconds between looks at a run of another process
 _SURELY = 2.0  # seconds for the first event of a run, whoever stops it
 _log = logging.getLogger("aowhisk")
 
@@ -49,16 +51,42 @@ class Owners:
     async def look(self, run: str) -> History | None:
         """What the journal says of a run, None if it does not know it."""
         events = await self._journal.read(run)
-        if len(events) > _MANY:
-            return await anyio.to_thread.run_sync(replay, events)
-        return replay(events) if events else None
+        return await _replayed(events) if events else None
 
-    async def begin(self, started: RunStarted) -> History | None:
+    async def events(self, run: str) -> AsyncIterator[Event]:
+        """The events of a run that others are at work on, as they come, until it has ended or was
+        interrupted. Raises UnknownRun."""
+        count, state = 0, RunState.QUEUED
+        while state not in _STANDING:
+            if count:
+                await self._sleep(GLANCE)
+            new = await self._journal.read(run, after=count)
+            if not count and not new:
+                raise unknown(run)
+            is_pruned = not count and not isinstance(new[0], RunStarted)
+            count, (state, _) = count + len(new), state_of(new, state)
+            for event in new:
+                yield event
+            if is_pruned:  # it will have no end
+                return
+
+    async def watch(self, run: str) -> History:
+        """The history of a run that others are at work on, once it has ended. Raises UnknownRun,
+        and Interrupted where it was stopped."""
+        history = await _replayed([event async for event in self.events(run)])
+        if history.state is RunState.INTERRUPTED:
+            raise Interrupted(
+                f"run {run} was interrupted by the process that was at work on it; `resume` goes on"
+            )
+        return history
+
+    async def begin(self, started: RunStarted, known: Callable[[], None]) -> History | None:
         """Own a run, new or not: None where it begins with this, its history where it goes on or
-        has ended. As long as another process is at work on it, this waits."""
-        if await self._put_first(started):
-            return None
-        return await self._join(started.run)
+        has ended. As long as another process is at work on it, this waits; `known` is called
+        before, once the journal has the run."""
+        is_first = await self._put_first(started)
+        known()
+        return None if is_first else await self._join(started.run)
 
     async def begin_alone(self, started: RunStarted) -> History | None:
         """Own a run of code, new or not. Raises Conflict for one that is over, and Fenced where
@@ -94,10 +122,7 @@ class Owners:
             raise await self._fenced(run)
         history = await self.look(run)
         if history is None:
-            raise UnknownRun(
-                f"the journal knows no run {run!r}; runs are listed by "
-                "`python -m aowhisk journal runs`"
-            )
+            raise unknown(run)
         check(run, history)
         is_new = beats is None and history.state is RunState.RUNNING
         if is_new and await self._is_stirring(run, history):
@@ -126,6 +151,17 @@ class Owners:
             self._held.discard(run)
             raise
         return True
+
+    async def end(self, run: str, history: History) -> None:
+        """Say of a run that is ours, and of which nothing is sent, that it was cancelled."""
+        for ref in history.pending:
+            self._recorder.record(
+                CallAbandoned(run=run, of=ref.run, call=ref.call, reason="the run was cancelled")
+            )
+        try:
+            await self._recorder.commit(RunEnded(run=run, state=RunState.CANCELLED))
+        finally:
+            await self.release(run)
 
     async def _put_first(self, started: RunStarted) -> bool:
         """Whether this was the run's first event; if so, the run is ours."""
@@ -192,17 +228,31 @@ class Owners:
             return True
         return len(await self._journal.read(run)) != history.count
 
-    async def beat(self, runs: Callable[[], Collection[str]]) -> None:
-        """Say again and again that we are at work on these runs; never returns."""
+    async def beat(self, runs: Callable[[], Collection[str]], lost: Callable[[str], None]) -> None:
+        """Say again and again that we are at work on these runs, and tell `lost` of one that
+        another process has taken; never returns."""
         while True:
             await self._sleep(self._lease / 4)
             current = runs()
-            if not current:
-                continue
             try:
-                await self._journal.beat(current)
+                taken = {run for run in current if await self._is_taken(run)}
+                if still := [run for run in current if run not in taken]:
+                    await self._journal.beat(still)
             except JournalError:
                 _log.warning("the leases of %d runs could not be renewed", len(current))
+            else:
+                for run in taken:
+                    lost(run)
+
+    async def _is_taken(self, run: str) -> bool:
+        """Whether a run that was ours is another's: the lease says when to look, the events
+        decide."""
+        lease = await self._journal.lease(run)
+        if lease is not None and lease.owner == self._journal.owner:
+            return False
+        events = await self._journal.read(run)
+        takers = [event.owner for event in events if isinstance(event, Taken)]
+        return bool(takers) and takers[-1] != self._journal.owner
 
     def lose(self, run: str) -> None:
         """Another process has the run: it is no longer ours to release."""
@@ -215,6 +265,19 @@ class Owners:
             await self._journal.release(run)
         except JournalError:
             _log.warning("the lease of run %s could not be released", run)
+
+
+async def _replayed(events: Sequence[Event]) -> History:
+    if len(events) > _MANY:
+        return await anyio.to_thread.run_sync(replay, events)
+    return replay(events)
+
+
+def unknown(run: str) -> UnknownRun:
+    """That the journal has no run of this id."""
+    return UnknownRun(
+        f"the journal knows no run {run!r}; runs are listed by `python -m aowhisk journal runs`"
+    )
 
 
 def check_resumable(run: str, history: History) -> None:

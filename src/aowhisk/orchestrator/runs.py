@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
@@ -22,6 +23,7 @@ from aowhisk.orchestrator.active import (
     positive,
 )
 from aowhisk.orchestrator.ground import Ground
+from aowhisk.orchestrator.others import Ending, Others
 from aowhisk.orchestrator.owners import Owners, check_code, check_resumable
 from aowhisk.replay import History
 from aowhisk.scheduler import Execution
@@ -57,7 +59,7 @@ class Runs:
         self._group = group
         self._owners = Owners(self._ground.recorder, lease=self._lease)
         self._ground.recorder.journal.watch(self._tell_journal)
-        group.start_soon(self._owners.beat, self._ours)
+        group.start_soon(self._owners.beat, self._ours, self._fence)
         if self._ground.commons is not None:
             group.start_soon(self._ground.commons.run)
 
@@ -76,9 +78,9 @@ class Runs:
             if group is not None:
                 group.cancel_scope.cancel()
 
-    def get(self, run: str) -> Active:
-        """A run that is known here; KeyError for another."""
-        return self._runs[run]
+    def get(self, run: str) -> Active | None:
+        """A run that is known here."""
+        return self._runs.get(run)
 
     async def ended(self, execution: Execution) -> None:
         """Return once it ended, for which it has the grace time."""
@@ -114,7 +116,7 @@ class Runs:
         try:
             await active.prepare()
             if not active.is_launched:
-                self._launch(active, self._owners.begin)
+                self._launch(active, partial(self._owners.begin, known=active.known.set))
         except BaseException as error:
             active.followers -= 1
             if active.is_given_up and self._runs.get(key) is active:
@@ -187,6 +189,24 @@ class Runs:
         if not await self._owners.queue(started):
             await self._check_journal(key, dag)
         return key
+
+    @property
+    def others(self) -> Others:
+        """Runs that are known from the journal alone."""
+        self._ground.check_open()
+        return Others(self._ground, self._owners)
+
+    def cancel(self, run: str) -> Ending:
+        """Begin to end a run, whoever is at work on it."""
+        if self._group is None:
+            raise AowhiskError("the orchestrator is not open; open it with `async with`")
+        ending = Ending(run, self.others, self._own)
+        self._group.start_soon(ending.bring_about)
+        return ending
+
+    def _own(self, run: str) -> Execution | None:
+        known = self._runs.get(run)
+        return known.execution if known is not None and known.execution.is_ours else None
 
     async def adopt(
         self, states: Collection[RunState] = ADOPTABLE, *, at_once: int | None = None
@@ -303,11 +323,14 @@ class Runs:
         ended = [id for id, a in self._runs.items() if a.execution.done.is_set()]
         for id in ended[: max(0, len(ended) - _REMEMBERED)]:
             del self._runs[id]
-        self._group.start_soon(self._drive, active.execution, acquire)
+        self._group.start_soon(self._drive, active, acquire)
 
-    async def _drive(self, execution: Execution, acquire: Acquire | None) -> None:
-        await execution.execute(acquire)
-        await self._let_go(execution)
+    async def _drive(self, active: Active, acquire: Acquire | None) -> None:
+        try:
+            await active.execution.execute(acquire)
+        finally:
+            active.known.set()
+        await self._let_go(active.execution)
 
     async def _let_go(self, execution: Execution) -> None:
         if not execution.is_ours:
@@ -322,6 +345,11 @@ class Runs:
         for run in self._ours():
             away = None if why is None else JournalAway(run=run, error=why, waiting=waiting)
             self._ground.recorder.record(away or JournalBack(run=run, waiting=waiting))
+
+    def _fence(self, run: str) -> None:
+        known = self._runs.get(run)
+        if known is not None:
+            known.execution.fence()
 
     def _ours(self) -> Collection[str]:
         return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -166,6 +167,13 @@ class Execution:
             self.begun.set()
             self.done.set()
 
+    def glance(self, history: History) -> None:
+        """Show how the run stood at the end of this history; nothing is gone on with."""
+        self.recall(history)
+        if not self.done.is_set():
+            self.calls.recall()
+            self.state = history.state
+
     @property
     def started(self) -> events.RunStarted:
         """The run's first event."""
@@ -246,6 +254,12 @@ class Execution:
         """The code that made the calls of this run gave up: it ends as failed."""
         self._stop(RunState.FAILED)
 
+    def fence(self) -> None:
+        """Another process has taken the run: stop sending, and say no more of it."""
+        if not self.done.is_set():
+            self.crash = self.crash or Fenced(f"run {self.id} was taken by another process")
+            self._stop(RunState.INTERRUPTED)
+
     def refuse(self, error: BaseException) -> None:
         """It will never be executed, because of this."""
         if not isinstance(error, AowhiskError):
@@ -264,7 +278,10 @@ class Execution:
         """Say the last word, within the grace time, unless it is the journal that failed."""
         if self._wish is not None and (self.crash is not None or not self._has_ended):
             self.state = self._wish
-        if isinstance(self.crash, JournalError | Fenced) or not self.is_ours:
+        if isinstance(self.crash, Fenced):
+            await self._learn_fate()
+            return
+        if isinstance(self.crash, JournalError) or not self.is_ours:
             return
         try:
             with anyio.move_on_after(self._parts.grace, shield=True) as scope:
@@ -280,6 +297,13 @@ class Execution:
                 self.state.value,
                 self._parts.grace,
             )
+
+    async def _learn_fate(self) -> None:
+        """Who took the run from us may have cancelled it: then that is how it ended."""
+        with anyio.move_on_after(self._parts.grace, shield=True), contextlib.suppress(JournalError):
+            told = await self._parts.recorder.journal.read(self.id)
+            if events.state_of(told)[0] is RunState.CANCELLED:
+                self.state, self.crash = RunState.CANCELLED, None
 
     def _meter(self) -> Mapping[str, int]:
         return {} if self._parts.meter is None else self._parts.meter()
