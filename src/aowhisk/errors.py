@@ -70,6 +70,12 @@ __all__ = [
 class AowhiskError(Exception):
     """Everything that aowhisk raises on purpose."""
 
+    _facts: ClassVar[tuple[str, ...]] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """What it says beside its message and its attempt, as JSON."""
+        return {name: getattr(self, name) for name in self._facts}
+
 
 class ConfigError(AowhiskError):
     """A setting is missing or wrong; says which and where it was looked for."""
@@ -116,6 +122,7 @@ class OpenWhiskError(AowhiskError):
     OpenWhisk's transaction id, for its operators.
     """
 
+    _facts: ClassVar[tuple[str, ...]] = ("request", "status", "code")
     can_retry: ClassVar[bool] = False
     """Whether the same request may succeed later."""
 
@@ -140,6 +147,7 @@ class Unreachable(OpenWhiskError):
     """
 
     can_retry = True
+    _facts: ClassVar[tuple[str, ...]] = ("request", "sent")
 
     def __init__(self, message: str, *, request: str, sent: bool) -> None:
         super().__init__(message, request=request)
@@ -154,6 +162,7 @@ class Throttled(OpenWhiskError):
     """
 
     can_retry = True
+    _facts: ClassVar[tuple[str, ...]] = ("request", "per_minute", "count", "allowed", "code")
 
     def __init__(
         self,
@@ -178,6 +187,7 @@ class ServerFault(OpenWhiskError):
     """
 
     can_retry = True
+    _facts: ClassVar[tuple[str, ...]] = ("request", "status", "accepted", "code")
 
     def __init__(
         self,
@@ -241,6 +251,8 @@ class ActivationFailed(AowhiskError):
 class ActionError(ActivationFailed):
     """The action returned an error: `code` and `message` as it gave them, `meta` its facts."""
 
+    _facts: ClassVar[tuple[str, ...]] = ("code", "meta")
+
     def __init__(
         self,
         message: str,
@@ -260,6 +272,8 @@ class MissingObject(ActionError):
     `keys` are "bucket/name", `key` the first of them.
     """
 
+    _facts: ClassVar[tuple[str, ...]] = ("code", "meta", "keys")
+
     def __init__(self, message: str, *, keys: Sequence[str], **facts: Any) -> None:
         super().__init__(message, **facts)
         self.keys = tuple(keys)
@@ -277,6 +291,8 @@ class DeveloperError(ActivationFailed):
 class PlatformError(ActivationFailed):
     """OpenWhisk failed the activation ("whisk internal error"); `throttled` where its scheduler
     refused it for the namespace's limits after it had been accepted."""
+
+    _facts: ClassVar[tuple[str, ...]] = ("throttled",)
 
     def __init__(self, message: str, *, throttled: bool = False, **facts: Any) -> None:
         super().__init__(message, **facts)
@@ -306,6 +322,7 @@ class Lost(ActivationFailed):
     """
 
     can_retry = False
+    _facts: ClassVar[tuple[str, ...]] = ("candidates",)
 
     def __init__(self, message: str, *, candidates: Sequence[str] = (), **facts: Any) -> None:
         super().__init__(message, **facts)
@@ -319,6 +336,8 @@ class RecoveryFailed(AowhiskError):
     `stores differ`, `keeps vanishing`, `writer failed`; `plan` is what was going to run, None
     where there was none.
     """
+
+    _facts: ClassVar[tuple[str, ...]] = ("key", "reason")
 
     def __init__(self, message: str, *, key: str, reason: str, plan: object = None) -> None:
         super().__init__(message)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aowhisk import errors
-from aowhisk.errors import ActivationFailed, AowhiskError, JournalError
+from aowhisk.errors import AowhiskError, JournalError
 from aowhisk.events.model import (
     Accepted,
     CallAbandoned,
@@ -204,7 +204,7 @@ def _end(history: History, intended: Intended | None, event: Ended) -> None:
     else:
         if intended is not None and not intended.idempotent and _is_doubtful(event):
             history.doubtful.add(event.call)
-        error = _error(event.error_class, event.error, event.action, event.call)
+        error = _error(event, history.tries[ref])
         history.outcomes[event.call] = Failed(
             call=event.call,
             action=event.action,
@@ -222,23 +222,33 @@ def _is_doubtful(event: Ended) -> bool:
 def _fail(history: History, event: CallFailed) -> None:
     if event.of != event.run or isinstance(history.outcomes.get(event.call), Succeeded):
         return  # a writer that was run again: its first result stands
-    error = _error(event.error_class, event.error, "", event.call)
     tries = history.tries[CallRef(event.of, event.call)]
+    error = _error(event, tries)
     history.outcomes[event.call] = Failed(event.call, "", error, attempts=tries)
 
 
-def _error(name: str | None, text: str, action: str, call: str) -> AowhiskError:
-    """An error of the class that is named, as far as it can be made of its text."""
-    found = getattr(errors, name or "", None)
-    if not (isinstance(found, type) and issubclass(found, AowhiskError)):
-        return AowhiskError(text)
-    facts: Mapping[str, object] = {}
-    if issubclass(found, errors.MissingObject):
-        facts = {"action": action, "call": call, "keys": ("",)}
-    elif issubclass(found, ActivationFailed):
-        facts = {"action": action, "call": call}
-    elif issubclass(found, errors.RecoveryFailed):
-        facts = {"key": "", "reason": ""}
-    elif issubclass(found, errors.OpenWhiskError):
-        return AowhiskError(f"{name}: {text}")
-    return found(text, **facts)
+def _error(event: Ended | CallFailed, attempts: int) -> AowhiskError:
+    """The error that the event tells of; where what is known does not make one of its class, one of
+    the nearest class that it makes."""
+    attempt = {
+        "action": getattr(event, "action", ""),
+        "call": event.call,
+        "activation": getattr(event, "activation", None),
+        "attempts": attempts,
+    }
+    facts = event.error_facts if isinstance(event.error_facts, Mapping) else {}
+    for cls in _classes(event.error_class):
+        more = attempt if issubclass(cls, errors.ActivationFailed) else {}
+        try:
+            return cls(event.error or "", **facts, **more)
+        except TypeError:  # of an older version, which kept no facts
+            facts = {}
+    return AowhiskError(event.error or "")
+
+
+def _classes(name: str | None) -> list[type[AowhiskError]]:
+    """The class of that name and those that it is derived from."""
+    named = getattr(errors, name or "", None)
+    if not isinstance(named, type):
+        return []
+    return [cls for cls in named.__mro__ if issubclass(cls, AowhiskError)]

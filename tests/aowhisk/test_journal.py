@@ -92,12 +92,13 @@ EVENTS: list[Event] = [
         queued=0.5,
     ),
     Ended(**CALL, attempt="u", action="a", error="no", error_class="ActionError"),
+    Ended(**CALL, attempt="v", action="a", error="no", error_facts={"meta": {"$ref": [None, 1.5]}}),
     Retrying(**CALL, attempt="t", delay=0.5, error="no", activation_id="f" * 32),
     ObjectsMissing(**CALL, attempt="t", keys=("b/x",)),
     RecoveryPlanned(**CALL, lost=("b/x",), steps=(("r/w", ("b/x",)),)),
     Recovered(**CALL, seconds=0.25, reason="budget"),
     Diverged(**CALL, action="a", key="b/x", before="1", after="2"),
-    CallFailed(**CALL, error="no", error_class="GraphError"),
+    CallFailed(**CALL, error="no", error_class="GraphError", error_facts={"node": None}),
     CallAbandoned(**CALL, reason="x"),
     Throttled(run="r", seconds=2.0, text="slow"),
     Requests(run="r", invokes=5, polls=4, lists=3, heads=2, throttled=1),
@@ -472,7 +473,7 @@ async def test_people_can_ask_with_plain_sql(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     ask = lambda query: connection.execute(query).fetchall()  # noqa: E731
     assert ask("SELECT name, state FROM runs") == [("n", "failed")]
-    assert ask("SELECT call, attempts, failures FROM calls") == [("c", 2, 1)]
+    assert ask("SELECT call, attempts, failures FROM calls") == [("c", 3, 1)]
     assert ask("SELECT mode, size FROM objects ORDER BY mode") == [("read", 3), ("write", 3)]
     assert ask("SELECT duration_ms, init_ms FROM attempts WHERE attempt = 't'") == [(333, 100)]
     plan = ask(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 import anyio
 import pytest
@@ -11,8 +12,24 @@ from hypothesis import strategies as st
 from world import World, chain, keys
 
 from aowhisk.dag import Dag, item
-from aowhisk.errors import DeveloperError, JournalError, RunFailed
+from aowhisk.errors import (
+    ActionError,
+    AowhiskError,
+    DeveloperError,
+    GraphError,
+    JournalError,
+    Lost,
+    MissingObject,
+    NotFound,
+    PlatformError,
+    RecoveryFailed,
+    RunFailed,
+    ServerFault,
+    Throttled,
+    Unreachable,
+)
 from aowhisk.events import Event, MemoryJournal
+from aowhisk.events.codec import dumps, from_json, to_json
 from aowhisk.events.model import (
     Accepted,
     CallFailed,
@@ -163,3 +180,50 @@ def test_of_any_prefix_what_ended_is_known_and_what_did_not_is_pending_or_unknow
         intents = {e.attempt for e in events[:cut] if isinstance(e, Intended)}
         ends = {e.attempt for e in events[:cut] if isinstance(e, Ended)}
         assert open_attempts == intents - ends
+
+
+ERRORS = [
+    MissingObject("no", keys=["b/x", "b/y"], code="NoSuchKey", meta={"key": "b/x"}, action="a"),
+    ActionError("no", code="No", meta={"retry": False}, action="a"),
+    DeveloperError("no", action="a"),
+    PlatformError("no", throttled=True, action="a"),
+    Lost("no", candidates=["f" * 32], action="a"),
+    RecoveryFailed("no", key="b/x", reason="overwritten"),
+    Unreachable("no", request="POST a", sent=True),
+    Throttled("no", request="POST a", per_minute=True, count=61, allowed=60, code="c"),
+    ServerFault("no", request="POST a", status=503, accepted=False),
+    NotFound("no", request="GET a", status=404, code="c"),
+    GraphError("no", node="n"),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_the_error_of_a_call_comes_back_with_what_it_says(error: AowhiskError) -> None:
+    told = Ended(
+        run="r",
+        of="r",
+        call="c",
+        attempt="t",
+        action="a",
+        error=str(error),
+        error_class=type(error).__name__,
+        error_facts=error.facts(),
+    )
+    stored = from_json("ended", "r", 1.0, json.loads(dumps(to_json(told))))
+    [outcome] = replay([STARTED, intended("t"), stored]).outcomes.values()
+    assert isinstance(outcome, Failed)
+    assert type(outcome.error) is type(error)
+    assert str(outcome.error) == str(error)
+    assert outcome.error.facts() == error.facts()
+
+
+def test_an_error_of_which_an_older_journal_kept_no_facts_is_of_the_nearest_class() -> None:
+    told = {"error": "gone", "error_class": "MissingObject"}
+    [outcome] = replay([STARTED, intended("t"), ended("t", **told)]).outcomes.values()
+    assert isinstance(outcome, Failed)
+    assert type(outcome.error) is ActionError
+    assert (outcome.error.action, outcome.error.call) == ("a", "c")
+    late = CallFailed(run="r", of="r", call="c", error="no", error_class="RecoveryFailed")
+    [outcome] = replay([STARTED, intended("t"), late]).outcomes.values()
+    assert isinstance(outcome, Failed)
+    assert (type(outcome.error), str(outcome.error)) == (AowhiskError, "no")

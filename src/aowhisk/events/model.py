@@ -159,10 +159,10 @@ class Accepted(CallEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended(CallEvent):
-    """The attempt ended. `error` is None for a success, else the error's class and message; `final`
-    says that the call ended with it. `sent` is epoch seconds of the POST; `queued` is seconds in
-    our own queue, from being ready to its intent; `reported` says that the action told its reads
-    and writes."""
+    """The attempt ended. `error` is None for a success, else the error's message, beside its class
+    and what its attributes say; `final` says that the call ended with it. `sent` is epoch seconds
+    of the POST; `queued` is seconds in our own queue, from being ready to its intent; `reported`
+    says that the action told its reads and writes."""
 
     kind: ClassVar[str] = "ended"
     attempt: str
@@ -171,6 +171,7 @@ class Ended(CallEvent):
     result: JSON = None
     error: str | None = None
     error_class: str | None = None
+    error_facts: JSON = None
     activation: Activation | None = None
     reads: tuple[IORecord, ...] = ()
     writes: tuple[IORecord, ...] = ()
@@ -243,6 +244,7 @@ class CallFailed(CallEvent):
     kind: ClassVar[str] = "call_failed"
     error: str
     error_class: str
+    error_facts: JSON = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from aowhisk.events.model import (
 
 __all__ = ["clean", "event_of", "event_with", "measured", "shortened", "whole"]
 
-_TEXTS = ("params", "result", "items", "dag", "labels")
+_TEXTS = ("params", "result", "error_facts", "items", "dag", "labels")
 _SHORT = 1000  # characters of a field that stays when the body does not
 _KEYS = 4_000_000  # characters of keys in one document's `reads` or `writes`
 _INT64 = 18  # digits that always fit

@@ -258,6 +258,7 @@ class DagRun:
                 call=call,
                 error=str(error),
                 error_class=type(error).__name__,
+                error_facts=error.facts() or None,
             )
         )
         self._ended(node, index, Failed(call, node.spec.action, error, attempts=0))

@@ -385,6 +385,7 @@ class Engine:
                 call=job.ref.call,
                 error=str(error),
                 error_class=type(error).__name__,
+                error_facts=error.facts() or None,
             )
         )
         self._fail(job, end, error)
@@ -429,6 +430,7 @@ def _ended(attempt: Attempt, end: AttemptEnd, *, final: bool) -> events.Ended:
         result=end.result,
         error=None if error is None else str(error),
         error_class=None if error is None else type(error).__name__,
+        error_facts=None if error is None else error.facts() or None,
         activation=end.activation,
         reads=end.reads,
         writes=end.writes,
