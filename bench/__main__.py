@@ -17,7 +17,7 @@ from bench.work import ROOT
 
 SCRIPTS: dict[str, list[str]] = {
     "journal": ["--calls", "2000", "--seconds", "3"],
-    "history": ["--events", "20000"],
+    "history": ["--events", "20000", "--slack", "4"],
     "store_memory": ["--mib", "64"],
 }
 """Benches that are programs of their own, and their arguments in the short form."""

@@ -28,25 +28,25 @@ _BLOCK = 4 * 1024 * 1024
 
 def open_backend(url: str) -> Backend:
     """The backend that a URL names; it connects when first used. Raises StoreError."""
-    scheme = url.partition("://")[0] if "://" in url else ""
-    if scheme == "memory":
+    scheme, colon, rest = url.partition(":")
+    if scheme == "memory" and colon:
         from object_store.memory import MemoryBackend
 
-        return MemoryBackend(url.partition("://")[2])
-    if scheme == "folder":
+        return MemoryBackend(rest.removeprefix("//"))
+    if scheme == "folder" and colon:
         from object_store.folder import FolderBackend
 
         parts = urlsplit(url)
         if parts.netloc or not parts.path.startswith("/"):
             raise StoreError(f"{url!r} names no folder; write folder:///absolute/path")
         return FolderBackend(Path(unquote(parts.path)))
-    if scheme in ("s3", "s3+http"):
+    if scheme in ("s3", "s3+http") and rest.startswith("//"):
         from object_store.s3 import S3Backend
         from object_store.s3.address import Address
 
         return S3Backend(Address.from_url(url))
     raise StoreError(
-        f"a store's URL cannot begin with {scheme + '://' if scheme else 'a plain name'!r}; "
+        f"a store's URL cannot begin with {scheme + ':' if colon else 'a plain name'!r}; "
         "use folder:///absolute/path, memory://name or s3://[ACCESS:SECRET@][host[:port]]"
     )
 

@@ -37,14 +37,26 @@ def url(tmp_path: Path) -> str:
         ("", "a plain name"),
         ("/srv/data", "a plain name"),
         ("folder://relative/path", "folder:///absolute/path"),
-        ("ftp://host", "ftp://"),
-        ("folder:/srv", "a plain name"),
+        ("folder:relative/path", "folder:///absolute/path"),
+        ("folder", "a plain name"),
+        ("ftp://user:secret@host", "begin with 'ftp:'; use"),
+        ("s3:bucket", "begin with 's3:'; use"),
     ],
 )
 async def test_a_wrong_url_says_what_to_write(url: str, says: str) -> None:
     with pytest.raises(StoreError, match=says):
         async with open_store(url):
             pass
+
+
+async def test_the_slashes_before_a_path_or_a_name_may_be_left_out(tmp_path: Path) -> None:
+    async with open_store(f"folder:{tmp_path}/store") as one:
+        await one.put("b-1/x", b"hello")
+    async with open_store(f"folder://{tmp_path}/store") as other:
+        assert await other.get("b-1/x") == b"hello"
+    async with open_store("memory:same") as one, open_store("memory://same") as other:
+        await one.put("b-1/x", b"hello")
+        assert await other.get("b-1/x") == b"hello"
 
 
 async def test_reads_and_writes_are_recorded_with_size_etag_digest_and_writer(url: str) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from aowhisk.cli import deploy, doctor, journal, local, serve
+from aowhisk.cli import deploy, doctor, journal, local, runs, serve
 from aowhisk.errors import AowhiskError, ConfigError
 from object_store.version import __version__
 
@@ -21,6 +21,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Orchestrate Apache OpenWhisk, or run a small one on this machine.",
 )
+app.command("run")(runs.run)
+app.command("resume")(runs.resume)
+app.command("cancel")(runs.cancel)
+app.command("recover")(runs.recover)
+app.command("worker")(runs.worker)
 app.command("deploy")(deploy.deploy)
 app.command("undeploy")(deploy.undeploy)
 app.command("export")(deploy.export_manifest)

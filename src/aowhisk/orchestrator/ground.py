@@ -17,7 +17,7 @@ from aowhisk.pacing import Pacer
 from aowhisk.poller import Poller
 from aowhisk.recovery import RecoveryPolicy
 from aowhisk.scheduler import Parts, Prober
-from object_store import ObjectStore, open_store
+from object_store import ObjectStore, StoreError, open_store
 from object_store.keys import parse_key
 
 __all__ = ["Given", "Ground"]
@@ -81,7 +81,10 @@ class Ground:
         store = given.store
         if isinstance(store, str):
             entered = open_store(store)
-            store = await entered.__aenter__()
+            try:
+                store = await entered.__aenter__()
+            except StoreError as error:
+                raise ConfigError(f"the store cannot be opened: {error}") from error
             stack.push_async_callback(_finish, lambda: entered.__aexit__(None, None, None))
         self.store = store
         self._catalog = Catalog(given.client)
