@@ -70,6 +70,10 @@ def test_runs_left_in_mongodb_are_done_by_others(folder: Path, mongo_url: str) -
     run_page("mongo.md", folder, said={"mongodb://127.0.0.1:27017/aowhisk": mongo_url})
 
 
+def test_dags_are_run_from_a_shell(folder: Path) -> None:
+    run_page("runs.md", folder)
+
+
 def test_what_is_said_of_the_move_runs(folder: Path) -> None:
     run_page("migration.md", folder, notes={"before"})
     assert [b.note for b in blocks("migration.md")].count("before") == 2
