@@ -65,6 +65,27 @@ def test_make_docs_fails_for_a_page_out_of_the_navigation_and_a_dead_link(tmp_pa
     assert done.stderr.count("WARNING") == 2
 
 
+def test_the_map_of_the_architecture_has_every_part_and_no_other() -> None:
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    drawn = re.search(r"```text\n(.*?)```", page, re.S)
+    assert drawn is not None
+    told = re.findall(r"^(?:\w+ +| {10})((?:\w+, )*\w+)(?=  )", drawn[1], re.M)
+    named = [name for line in told for name in line.split(", ")]
+    there = {
+        path.stem
+        for path in (ROOT / "src/aowhisk").iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert sorted(named) == sorted(there - {"__init__"})
+
+
+def test_the_files_that_the_architecture_names_are_there() -> None:
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`([\w/]+(?:/[\w.]+)*\.py)`", page):
+        places = [ROOT / name, ROOT / "src" / name, ROOT / "src/aowhisk" / name]
+        assert any(place.is_file() for place in places), name
+
+
 def test_nothing_is_fetched_for_the_site() -> None:
     assert SITE["theme"]["font"] is False
     assert "http" not in (DOCS / "site.css").read_text(encoding="utf-8")
