@@ -129,6 +129,31 @@ async def test_a_run_that_was_joined_is_followed_while_it_goes_on_elsewhere(two:
     assert seen == [event.kind for event in await two.here.recorder.journal.read("r")]
 
 
+async def test_a_run_of_code_is_seen_from_elsewhere_call_by_call(two: Two) -> None:
+    two.let("a")
+    async with two.here.start("deciding", id="r") as run:
+        await run.call("wait", {"file": str(two.folder / "a")}, id="first")
+        await until_ended(two.there, "r", 1)
+        seen = await two.there.handle("r").look()
+        assert (seen.state, list(seen.outcomes)) == (RunState.RUNNING, ["first"])
+    with anyio.fail_after(20):
+        assert (await two.there.handle("r"))["first"].result == {"file": str(two.folder / "a")}
+
+
+async def test_a_run_of_code_can_be_cancelled_from_elsewhere(two: Two) -> None:
+    async def decide() -> None:
+        with pytest.raises(Cancelled):
+            async with two.here.start("deciding", id="r") as run:
+                await run.call("wait", {"file": str(two.folder / "never")})
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(decide)
+            while len(await two.there.recorder.journal.read("r")) < 2:
+                await anyio.sleep(0.02)
+            await two.there.handle("r").cancel()
+
+
 async def test_a_run_that_failed_elsewhere_is_raised_as_such(two: Two) -> None:
     dag = Dag("failing")
     dag.call("fail", {})
