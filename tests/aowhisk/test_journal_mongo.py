@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 from mongo_server import INSTALL, Line, MongoServer
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient, MongoClient
+from pymongo.errors import OperationFailure
 
 from aowhisk.errors import ConfigError, Fenced, JournalError
 from aowhisk.events import RunState, open_journal
@@ -25,12 +26,16 @@ from aowhisk.events.model import (
     Event,
     Expanded,
     Intended,
+    RecoveryPlanned,
     RunEnded,
     RunInterrupted,
     RunStarted,
     Throttled,
 )
 from aowhisk.events.mongo import MongoJournal
+from aowhisk.events.mongo_database import Database
+from aowhisk.events.mongo_documents import event_of, whole
+from aowhisk.events.mongo_schema import INDEXES
 from aowhisk.events.writer import Away
 from object_store.wire import IORecord
 
@@ -327,6 +332,46 @@ async def test_many_processes_say_at_once_that_they_are_at_work_on_a_run(mongo_u
         lease = await several[0].lease("r7")
         assert lease is not None
         assert lease.beat == 5
+
+
+async def test_where_the_server_has_no_partial_indexes_they_are_whole(
+    mongo_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = Database._collection
+
+    class Whole:  # as FerretDB 1.24 answers
+        def __init__(self, there: Any) -> None:
+            self._there = there
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._there, name)
+
+        async def create_index(self, keys: Any, **options: Any) -> None:
+            if "partialFilterExpression" in options:
+                raise OperationFailure("not implemented yet", 238)
+            await self._there.create_index(keys, **options)
+
+    monkeypatch.setattr(Database, "_collection", lambda self, *args: Whole(of(self, *args)))
+    async with opened(mongo_url) as journal:
+        journal.put(RunStarted(run="r", name="n"))
+        await journal.commit("r")
+    with MongoClient[dict[str, Any]](mongo_url) as client:
+        made = client.get_default_database()["events"].index_information()
+    assert {index.name for index in INDEXES["events"]} <= set(made)
+
+
+def test_no_document_has_arrays_in_arrays() -> None:
+    steps = (("r/w", ("b/x", "b/y")),)
+    event = RecoveryPlanned(run="r", of="r", call="c", lost=("b/x",), steps=steps)
+    document = whole(event, 0, "me", ())
+
+    def nested(value: object, inside: bool = False) -> bool:
+        if isinstance(value, list | tuple):
+            return inside or any(nested(each, True) for each in value)
+        return isinstance(value, dict) and any(nested(each) for each in value.values())
+
+    assert not nested(document)
+    assert event_of(document) == event
 
 
 async def test_nothing_acknowledged_is_lost_when_the_server_is_killed(

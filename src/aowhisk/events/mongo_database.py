@@ -38,6 +38,7 @@ from aowhisk.events.writer import Away
 __all__ = ["Client", "Database", "Encoded", "Index", "encode"]
 
 _DUPLICATE = 11000
+_NOT_IMPLEMENTED = 238
 _PAGE = 1000  # documents that are decoded at once
 _PASSING = {  # codes of failures that pass: a primary steps down, a node stops, a disk is full, ...
     *(6, 7, 43, 64, 89, 91, 133, 134, 175, 189, 234, 237, 262),
@@ -198,13 +199,18 @@ class Database:
             return found
 
     async def index(self, collection: str, index: Index) -> None:
-        """Make an index, unless it is there."""
+        """Make an index, unless it is there; a whole one where the server has no partial ones."""
         options: dict[str, Any] = {"unique": True} if index.unique else {}
-        if index.only is not None:
-            options["partialFilterExpression"] = {index.only: {"$exists": True}}
+        partial = {"partialFilterExpression": {index.only: {"$exists": True}}} if index.only else {}
         keys = [(key.removeprefix("-"), -1 if key[0] == "-" else 1) for key in index.keys]
         with self._door():
-            await self._collection(collection).create_index(keys, name=index.name, **options)
+            there = self._collection(collection)
+            try:
+                await there.create_index(keys, name=index.name, **options, **partial)
+            except OperationFailure as error:
+                if not partial or error.code != _NOT_IMPLEMENTED:
+                    raise
+                await there.create_index(keys, name=index.name, **options)
 
     async def update(
         self,

@@ -2,7 +2,8 @@
 
 A document of `events` has the event's number, owner and kind, the keys that its attempt read and
 wrote, and its other fields in `body`. What users give (params, results, items, a dag, labels) is
-JSON text there: BSON would refuse or change some of it (`$ref`, large integers, deep nesting). A
+JSON text there: BSON would refuse or change some of it (`$ref`, large integers, deep nesting), and
+so are the steps of a plan, since not every server takes arrays in arrays. A
 body that cannot be BSON at all, or is too large for one document, is JSON text as a whole (`json`,
 or compressed in `chunks`), and `body` then keeps only the short ones of its fields.
 """
@@ -23,7 +24,7 @@ from aowhisk.events.model import (
 
 __all__ = ["clean", "event_of", "event_with", "measured", "shortened", "whole"]
 
-_TEXTS = ("params", "result", "error_facts", "items", "dag", "labels")
+_TEXTS = ("params", "result", "error_facts", "items", "dag", "labels", "steps")
 _SHORT = 1000  # characters of a field that stays when the body does not
 _KEYS = 4_000_000  # characters of keys in one document's `reads` or `writes`
 _INT64 = 18  # digits that always fit
@@ -80,7 +81,7 @@ def event_of(document: Mapping[str, Any]) -> Event:
     """The event of a document that has all of its body."""
     body = dict(document["body"])
     for name in _TEXTS:
-        if name in body:
+        if isinstance(body.get(name), str):  # `steps` was none in the first versions
             body[name] = json.loads(body[name])
     for name in ("call", "attempt"):
         if name in document:
