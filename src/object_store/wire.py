@@ -48,6 +48,8 @@ RESULT_LIMIT = 512 * 1024
 IO_LIMIT = 64 * 1024
 """Bytes of JSON above which an IO is named (by its receipt) instead of sent."""
 
+_LARGEST = (1 << 53) - 1  # of whole numbers that every reader of JSON has exactly (RFC 7493, 2.2)
+
 
 class WireError(ValueError):
     """A message is not protocol 1; says which field and why."""
@@ -271,6 +273,17 @@ def _text(data: Mapping[str, Any], name: str, where: str) -> str:
     value = data.get(name)
     if not isinstance(value, str):
         raise WireError(f"{where}.{name} is {value!r}, not a string")
+    return _unicode(value, f"{where}.{name}")
+
+
+def _unicode(value: str, what: str) -> str:
+    """The text, if UTF-8 has bytes for it: JSON can name half of a surrogate pair (RFC 8259, 8.2),
+    which no store and no database takes."""
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise WireError(f"{what} is {value!r}, which is not valid Unicode") from None
     return value
 
 
@@ -284,6 +297,8 @@ def _integer(data: Mapping[str, Any], name: str, where: str, default: int | None
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise WireError(f"{where}.{name} is {value!r}, not a whole number")
+    if abs(value) > _LARGEST:
+        raise WireError(f"{where}.{name} is {value:.3g}, larger than any reader of JSON can hold")
     return value
 
 
@@ -298,4 +313,5 @@ def _texts(value: object, where: str) -> tuple[str, ...]:
     for item in items:
         if not isinstance(item, str):
             raise WireError(f"{where} holds {item!r}, not a string")
+        _unicode(item, where)
     return tuple(items)

@@ -304,6 +304,20 @@ async def test_a_receipt_that_is_damaged_is_an_error_that_names_it() -> None:
         assert "cannot be read" in str(end.error)
 
 
+@pytest.mark.parametrize("status", ["success", "application error", "action developer error"])
+async def test_a_result_that_could_not_be_written_down_again_is_an_error(status: str) -> None:
+    deep: Any = 1
+    for _ in range(600):
+        deep = [deep]
+    answer = record({"error": deep} if status != "success" else {"deep": deep})
+    answer["response"]["status"] = status
+    async with opened(World(activated(200, answer))) as (invoker, _, _):
+        end = await invoker.attempt(ATTEMPT)
+    assert isinstance(end.error, errors.ActionError)
+    assert "nested deeper" in str(end.error)
+    assert end.result is None
+
+
 async def test_an_action_is_asked_about_once_however_many_calls_begin_at_once() -> None:
     world = World(activated(200, echo(y=2)))
     async with opened(world) as (invoker, server, _):

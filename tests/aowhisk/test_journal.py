@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -451,13 +452,44 @@ async def test_a_journal_of_a_newer_version_is_refused_and_left_alone(tmp_path: 
         await SqliteJournal(path).open()
 
 
+async def test_a_file_that_may_only_be_read_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = SqliteJournal(tmp_path / "j.db")
+    await journal.open()
+    await journal.close()
+    connect = sqlite3.connect
+
+    def read_only(path: Path, **options: Any) -> sqlite3.Connection:  # who runs this may be root
+        return connect(f"file:{path}?mode=ro", uri=True, **options)
+
+    monkeypatch.setattr("sqlite3.connect", read_only)
+    with pytest.raises(ConfigError, match="readonly"):
+        await SqliteJournal(tmp_path / "j.db").open()
+
+
+async def test_a_file_that_is_locked_can_be_opened(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "j.db")
+    await journal.open()
+    await journal.close()
+    other = sqlite3.connect(tmp_path / "j.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    journal = SqliteJournal(tmp_path / "j.db")
+    with anyio.fail_after(2):
+        await journal.open()
+    other.close()
+    await journal.close()
+
+
 async def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be opened"):
         await SqliteJournal(tmp_path / "file" / "j.db").open()
 
 
-@pytest.mark.parametrize("url", ["sqlite:", "sqlite:///x?sink=1", "sqlite:///x?sync=half", "ftp:x"])
+@pytest.mark.parametrize(
+    "url", ["sqlite:", "sqlite:///", "sqlite:///x?sink=1", "sqlite:///x?sync=half", "ftp:x"]
+)
 def test_a_url_that_names_no_journal_is_refused(url: str) -> None:
     with pytest.raises(ConfigError):
         open_journal(url)
@@ -497,6 +529,44 @@ async def test_a_number_that_json_has_no_word_for_does_not_stop_the_journal(
     with anyio.fail_after(10):
         await journal.commit()
     assert [event.kind for event in await journal.read("r")] == ["run_started", "ended"]
+
+
+async def test_a_key_that_is_not_unicode_does_not_stop_the_journal(journal: Journal) -> None:
+    """`reads` and `writes` may be named by the result of a call, and JSON can say such text."""
+    journal.put(RunStarted(run="r", name="n"))
+    journal.put(Intended(**CALL, attempt="t", action="a", params={}, writes=("b/\ud800",)))
+    journal.put(Ended(**CALL, attempt="t", action="a"))
+    with anyio.fail_after(10):
+        await journal.commit()
+    [written] = await journal.writers("b/\ud800", other_than="another")
+    assert written.intended.writes == ("b/\ud800",)
+
+
+LARGE = IORecord("b/x", 1 << 62, "e")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        CallAbandoned(run="r", of="r", call="\ud800", reason="no column takes this name"),
+        Ended(**CALL, attempt="t", action="a", activation=ACTIVATION, reads=(LARGE,) * 3),
+    ],
+    ids=lambda event: event.kind,
+)
+async def test_what_cannot_be_written_at_all_is_an_error_of_whoever_waits(
+    tmp_path: Path, event: Event
+) -> None:
+    journal = SqliteJournal(tmp_path / "j.db")
+    await journal.open()
+    journal.put(RunStarted(run="r", name="n"))
+    journal.put(event)
+    with anyio.fail_after(10), pytest.raises(JournalError, match="cannot be"):
+        await journal.commit("r")
+    await journal.close()
+    after = SqliteJournal(tmp_path / "j.db")  # what was left in a spool file stops nobody
+    with anyio.fail_after(10):
+        await after.open()
+    await after.close()
 
 
 async def test_while_the_disk_is_full_commits_wait_and_nothing_is_lost(

@@ -672,6 +672,7 @@ async def test_credentials_that_the_server_refuses_are_a_config_error_without_th
         "mongodb://me:s3cret@host/x?readPreference=none",
         "mongodb://me:s3cret@host/x?tlsInsecure=maybe&tls=true",
         "mongodb://host/x?jounral=true",
+        "mongodb://me:s3cret@host/x?tls=true&tlsCAFile=/no/such/file",
     ],
 )
 async def test_a_url_that_is_not_valid_is_a_config_error_without_a_trace_of_the_password(
@@ -683,6 +684,20 @@ async def test_a_url_that_is_not_valid_is_a_config_error_without_a_trace_of_the_
     shown = f"{journal!r} {caught.value!r} {caught.value.__cause__!r} {caplog.text}"
     assert "s3c" not in shown
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("name", ["my films", "a.b", "x" * 64])
+async def test_a_name_that_no_database_can_have_is_a_config_error(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"127\.0\.0\.1"):
+        await MongoJournal(
+            "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=10", database=name
+        ).open()
+
+
+async def test_a_cluster_that_dns_does_not_know_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match="check the URL") as caught:
+        await open_journal("mongodb+srv://me:s3cret@cluster.invalid/x").open()
+    assert "s3cret" not in str(caught.value)
 
 
 async def test_who_waits_for_a_journal_that_is_closed_is_told_where_its_events_are(

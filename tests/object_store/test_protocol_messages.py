@@ -19,7 +19,7 @@ from object_store.wire import IO, Context, Failure, IORecord, WireError, receipt
 CONTEXT = Context("r1", "c.0", "a1")
 NAMES = st.text("abc0189-_", min_size=1, max_size=12)
 KEYS = st.builds("{}-b/{}".format, st.text("abc09", min_size=2, max_size=8), NAMES)
-NUMBERS = st.integers(0, 2**53)
+NUMBERS = st.integers(0, 2**53 - 1)
 CONTEXTS = st.builds(
     Context,
     run=NAMES,
@@ -84,6 +84,8 @@ def wrong() -> list[tuple[str, Any]]:
         ("record", {**record, "size": "1"}),
         ("record", {**record, "size": 1.5}),
         ("record", {**record, "size": True}),
+        ("record", {**record, "size": 1 << 60}),
+        ("record", {**record, "at": 1e300}),
         ("record", {k: v for k, v in record.items() if k != "etag"}),
         ("io", {**io, "v": None}),
         ("io", {**io, "reads": {}}),
@@ -116,6 +118,19 @@ def test_every_failure_is_in_the_schema(failure: Failure) -> None:
 def test_what_is_not_in_the_schema_is_refused(kind: str, message: Any) -> None:
     assert faults(message, kind)
     with pytest.raises(WireError):
+        READERS[kind](message)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("record", {"key": "films/\ud800", "size": 1, "etag": "e"}),
+        ("record", {"key": "films/a", "size": 1, "etag": "e", "by": "r/c/\udfff"}),
+        ("context", {**CONTEXT.to_json(), "restore": ["films/\ud800"]}),
+    ],
+)
+def test_text_that_no_store_could_take_is_refused(kind: str, message: Any) -> None:
+    with pytest.raises(WireError, match="not valid Unicode"):
         READERS[kind](message)
 
 

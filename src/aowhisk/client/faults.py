@@ -30,10 +30,11 @@ _HINTS = {
 
 
 def value_of(reply: Reply) -> Any:
-    """The JSON of an answer, None where it is not JSON (`OK`, a gateway's page, nothing)."""
+    """The JSON of an answer, None where it is not JSON (`OK`, a gateway's page, nothing), or
+    nested deeper than Python reads."""
     try:
         return json.loads(reply.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -52,7 +52,7 @@ def open_journal(where: Journal | str) -> Journal:
 
         path, _, query = rest.removeprefix("//").partition("?")
         options = dict(parse_qsl(query, keep_blank_values=True))
-        if not path or set(options) - {"sync"}:
+        if not path.strip("/") or set(options) - {"sync"}:
             raise ConfigError(
                 f"{where!r} names no journal; write sqlite:///absolute/path or "
                 "sqlite:///absolute/path?sync=full"

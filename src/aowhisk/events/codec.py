@@ -16,7 +16,7 @@ from aowhisk.events.model import CallEvent, Cause, Event, RunState
 from aowhisk.models import Activation, Status, from_ms, to_ms
 from object_store.wire import IORecord
 
-__all__ = ["KINDS", "dumps", "from_json", "to_json"]
+__all__ = ["KINDS", "clean", "dumps", "from_json", "to_json"]
 
 KINDS: dict[str, type[Event]] = {
     kind.kind: kind
@@ -52,6 +52,11 @@ def dumps(body: Mapping[str, Any]) -> str:
         return _encode(body)
     except ValueError:
         return json.dumps(_finite(body), separators=(",", ":"))
+
+
+def clean(text: str) -> str:
+    """The text without lone surrogates, which UTF-8 has no bytes for."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _finite(value: Any) -> Any:
@@ -124,7 +129,7 @@ def _records_to_json(value: tuple[IORecord, ...]) -> list[Any]:
 
 
 def _records_from_json(value: list[Any]) -> tuple[IORecord, ...]:
-    return tuple(IORecord.from_json(record) for record in value)
+    return tuple(IORecord(**record) for record in value)  # it was checked when it came
 
 
 def _value(value: Enum) -> Any:

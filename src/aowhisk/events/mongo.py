@@ -24,6 +24,7 @@ import anyio
 
 from aowhisk.errors import JournalError
 from aowhisk.events import shared
+from aowhisk.events.codec import clean
 from aowhisk.events.intake import Declared, take_in
 from aowhisk.events.model import Ended, Event, Intended, RunState
 from aowhisk.events.mongo_database import Client, Database, Encoded, encode
@@ -145,7 +146,7 @@ class MongoJournal:
     async def writers(self, key: str, *, other_than: str) -> Sequence[Written]:
         """The attempts of the run, but `other_than`, that wrote `key` last, oldest first."""
         await self.commit()
-        return await self._ask(lambda: self._writers(key, other_than))
+        return await self._ask(lambda: self._writers(clean(key), other_than))
 
     async def runs(self, states: Collection[RunState]) -> Sequence[RunInfo]:
         """The runs in these states, oldest first."""

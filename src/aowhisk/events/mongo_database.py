@@ -26,6 +26,7 @@ from pymongo.errors import (
     BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
+    InvalidName,
     OperationFailure,
     PyMongoError,
     WriteConcernError,
@@ -41,8 +42,8 @@ _DUPLICATE = 11000
 _NOT_IMPLEMENTED = 238
 _PAGE = 1000  # documents that are decoded at once
 _PASSING = {  # codes of failures that pass: a primary steps down, a node stops, a disk is full, ...
-    *(6, 7, 43, 64, 89, 91, 133, 134, 175, 189, 234, 237, 262),
-    *(9001, 10107, 11600, 11602, 13435, 13436, 14031),
+    *(6, 7, 24, 43, 50, 64, 89, 91, 112, 133, 134, 175, 189, 234, 237, 262, 365),
+    *(9001, 10058, 10107, 11600, 11601, 11602, 13435, 13436, 14031),
 }
 _DEFAULTS = {
     "serverSelectionTimeoutMS": 2000,
@@ -127,12 +128,10 @@ class Database:
             ) from error
         except JournalError as error:
             await self.close()
-            if not isinstance(error.__cause__, OperationFailure):
+            hint = _hint(error.__cause__)
+            if hint is None:
                 raise
-            raise ConfigError(
-                f"{error}; check the user, the password, authSource, and that the user may read "
-                "and write this database"
-            ) from error
+            raise ConfigError(f"{error}; {hint}") from error
         except BaseException:
             await self.close()
             raise
@@ -254,13 +253,16 @@ class Database:
         client = self._where
         if isinstance(client, str):
             self._client = client = _client(client, self.label)
-        self._database = client.get_database(
-            self.name,
-            codec_options=CodecOptions(document_class=dict),
-            read_preference=ReadPreference.PRIMARY,
-            write_concern=WriteConcern("majority", j=True),
-            read_concern=ReadConcern("majority"),
-        )
+        try:
+            self._database = client.get_database(
+                self.name,
+                codec_options=CodecOptions(document_class=dict),
+                read_preference=ReadPreference.PRIMARY,
+                write_concern=WriteConcern("majority", j=True),
+                read_concern=ReadConcern("majority"),
+            )
+        except InvalidName as error:
+            raise ConfigError(f"the journal {self.label} cannot be: {error}") from error
 
     @contextlib.contextmanager
     def _door(self) -> Iterator[None]:
@@ -296,6 +298,18 @@ def _passes(error: Exception) -> bool:
     return False
 
 
+def _hint(cause: BaseException | None) -> str | None:
+    """What to look at where a database could not be opened; None where it is not the URL."""
+    if isinstance(cause, ConfigurationError):
+        return "check the URL in AOWHISK_JOURNAL"
+    if isinstance(cause, OperationFailure):
+        return (
+            "check the user, the password, authSource, and that the user may read and write this "
+            "database and make indexes in it"
+        )
+    return None
+
+
 def _text(error: Exception) -> str:
     said = re.split(r", full error|, Timeout:| \(configured timeouts", str(error))[0]
     return f"{type(error).__name__}: {said[:300]}"
@@ -311,7 +325,7 @@ def _client(url: str, label: str) -> Client:
             warnings.simplefilter("error", UserWarning)  # an option that is ignored, else
             client: Client = _library()(url, **options)
             return client
-    except (ConfigurationError, ValueError, TypeError, UserWarning) as error:
+    except (ConfigurationError, ValueError, TypeError, OSError, UserWarning) as error:
         raise ConfigError(
             f"the journal {label} has a URL or options that are not valid "
             f"({type(error).__name__}); write mongodb://user:password@host:port/database, with "

@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aowhisk.events.codec import from_json, to_json
+from aowhisk.events.codec import clean, from_json, to_json
 from aowhisk.events.model import (
     CallEvent,
     Ended,
@@ -22,7 +22,7 @@ from aowhisk.events.model import (
     Intended,
 )
 
-__all__ = ["clean", "event_of", "event_with", "measured", "shortened", "whole"]
+__all__ = ["event_of", "event_with", "measured", "shortened", "whole"]
 
 _TEXTS = ("params", "result", "error_facts", "items", "dag", "labels", "steps")
 _SHORT = 1000  # characters of a field that stays when the body does not
@@ -92,11 +92,6 @@ def event_of(document: Mapping[str, Any]) -> Event:
 def event_with(document: Mapping[str, Any], text: str | bytes) -> Event:
     """The event of a shortened document and the JSON text of its body."""
     return from_json(document["kind"], document["run"], document["at"], json.loads(text))
-
-
-def clean(text: str) -> str:
-    """The text without lone surrogates, which UTF-8 has no bytes for."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def measured(event: Ended) -> dict[str, Any]:

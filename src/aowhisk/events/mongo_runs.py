@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aowhisk.events.codec import clean
 from aowhisk.events.model import Event, RunEnded, RunInterrupted, RunStarted, RunState, Taken
 from aowhisk.events.mongo_database import Database
-from aowhisk.events.mongo_documents import clean
 from aowhisk.events.sink import RunInfo
 
 __all__ = ["Change", "Runs", "change_of", "clip"]

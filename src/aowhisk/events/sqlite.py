@@ -18,6 +18,7 @@ import anyio
 
 from aowhisk.errors import ConfigError
 from aowhisk.events import shared
+from aowhisk.events.codec import clean
 from aowhisk.events.intake import Declared, take_in
 from aowhisk.events.model import Event, RunState
 from aowhisk.events.sink import Lease, RunInfo, Told, Written
@@ -113,7 +114,7 @@ class SqliteJournal:
     async def writers(self, key: str, *, other_than: str) -> Sequence[Written]:
         """The attempts of the run, but `other_than`, that wrote `key` last, oldest first."""
         await self.commit()
-        rows = await self._ask(lambda: self._writers(key, other_than))
+        rows = await self._ask(lambda: self._writers(clean(key), other_than))
         return [written_of(each) for each in rows]
 
     async def runs(self, states: Collection[RunState]) -> Sequence[RunInfo]:

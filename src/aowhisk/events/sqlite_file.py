@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from aowhisk.errors import ConfigError, JournalError
 from aowhisk.events.damage import reason
-from aowhisk.events.schema import prepare
+from aowhisk.events.schema import VERSION, prepare
 from aowhisk.events.writer import Away
 
 __all__ = ["SqliteFile"]
@@ -28,6 +28,11 @@ _QUICK = 0.001  # seconds that the loop may be held, on average
 _OUTLIER = 0.005  # what counts at most of one time that was longer: the machine may be busy
 _REST = 1.0  # seconds without, once it was longer
 _CHECKPOINT = 8_000  # rows between two checkpoints: about SQLite's own 1,000 pages
+_PASSING = {  # what may pass: others write, the disk is full, was taken away, ...
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR),
+    *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOMEM),
+    *(sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_INTERRUPT),
+}
 
 
 class SqliteFile:
@@ -72,9 +77,9 @@ class SqliteFile:
         where it cannot."""
         try:
             return await asyncio.wrap_future(self._submit(work))
-        except sqlite3.OperationalError as error:
-            raise Away(error) from error
         except sqlite3.Error as error:
+            if _code(error) in _PASSING:
+                raise Away(error) from error
             raise JournalError(reason(self._path, error)) from error
 
     def at_once(self, work: Callable[[], object]) -> bool:
@@ -133,6 +138,7 @@ class SqliteFile:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {self._sync.upper()}")
             connection.execute("PRAGMA wal_autocheckpoint = 0")  # it waits for the disk
+            _check_rights(connection)
         except sqlite3.Error as error:
             connection.close()
             raise ConfigError(reason(self._path, error)) from error
@@ -154,3 +160,22 @@ class SqliteFile:
         self._restarts = True
         with contextlib.suppress(sqlite3.Error):  # the next one will do it
             self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+
+def _check_rights(connection: sqlite3.Connection) -> None:
+    """Raise sqlite3.Error where the file can be read and not written; it may be locked now."""
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        connection.execute("BEGIN IMMEDIATE")  # of a file that cannot be written, it only reads
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+    except sqlite3.OperationalError as error:
+        if _code(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY * 1000:.0f}")
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; 0 for an error that is not SQLite's own."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF

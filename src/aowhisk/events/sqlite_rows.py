@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from aowhisk.errors import JournalError
-from aowhisk.events.codec import dumps, from_json, to_json
+from aowhisk.events.codec import clean, dumps, from_json, to_json
 from aowhisk.events.model import (
     Ended,
     Event,
@@ -89,10 +89,10 @@ def _objects(event: Ended, declared: tuple[str, ...]) -> tuple[tuple[Any, ...], 
     if not (event.reads or event.writes or declared):
         return ()
     who = (event.of, event.call, event.attempt)
-    reads = [(r.key, "read", *who, r.size, r.etag, r.by) for r in event.reads]
-    writes = [(w.key, "write", *who, w.size, w.etag, w.by) for w in event.writes]
-    unseen = [] if event.reported else [(k, "write", *who, None, None, None) for k in declared]
-    return (*reads, *writes, *unseen)
+    reads = [(clean(r.key), "read", *who, r.size, r.etag, r.by) for r in event.reads]
+    writes = [(clean(w.key), "write", *who, w.size, w.etag, w.by) for w in event.writes]
+    unseen = () if event.reported else declared  # perhaps named by an earlier result, unchecked
+    return (*reads, *writes, *((clean(k), "write", *who, None, None, None) for k in unseen))
 
 
 def _updates(event: Event) -> tuple[tuple[str, tuple[Any, ...]], ...]:

@@ -155,7 +155,7 @@ class Writer(Generic[R]):
             for n, event in enumerate(events)
         ]
         for n in range(0, len(rows), self._most):
-            await self._store(rows[n : n + self._most])
+            await self._save(rows[n : n + self._most])
             if hold.lost:
                 raise _fence(hold)
 
@@ -254,7 +254,7 @@ class Writer(Generic[R]):
             while self._queue:
                 batch, self._queue = self._queue[: self._most], self._queue[self._most :]
                 self._batch = batch
-                await self.insist(lambda rows=batch: self._store(_held(rows)))  # type: ignore[misc]
+                await self.insist(lambda rows=batch: self._save(_held(rows)))  # type: ignore[misc]
                 self._batch = []
                 self._durable += len(batch)
                 self._forget(batch)
@@ -264,6 +264,15 @@ class Writer(Generic[R]):
             self._release(error)
         finally:
             self._task = None
+
+    async def _save(self, rows: list[R]) -> None:
+        try:
+            await self._store(rows)
+        except (Away, JournalError):
+            raise
+        except Exception as error:  # whatever it is, nobody must wait for it to pass
+            what = f"{type(error).__name__}: {error}"
+            raise JournalError(f"the journal {self._name} cannot be written: {what}") from error
 
     def _forget(self, batch: list[R]) -> None:
         for row in batch:

@@ -12,10 +12,10 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from aowhisk.errors import JournalError
+from aowhisk.events.codec import clean
 from aowhisk.events.model import CallEvent, CallFailed, Cause, Ended, Event, RunState
 from aowhisk.events.mongo import MongoJournal
 from aowhisk.events.mongo_database import Database
-from aowhisk.events.mongo_documents import clean
 from aowhisk.events.mongo_events import BREATH, Events
 from aowhisk.events.mongo_runs import Runs, clip
 from aowhisk.events.mongo_schema import existing

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import anyio
 
 from aowhisk.errors import ConfigError, JournalError
-from aowhisk.events.codec import from_json
+from aowhisk.events.codec import clean, from_json
 from aowhisk.events.damage import reason
 from aowhisk.events.model import Event, RunState
 from aowhisk.events.schema import VERSION, prepare, version_of
@@ -137,7 +137,7 @@ class SqliteSource:
 
     async def objects(self, key: str, mode: Mode, limit: int) -> list[ObjectUse]:
         """Newest first."""
-        rows = await self._ask(_OBJECTS, key, mode, limit)
+        rows = await self._ask(_OBJECTS, clean(key), mode, limit)
         return [ObjectUse(name, time_of(at), *rest) for name, at, *rest in rows]
 
     async def failures(self, period: Period, examples: int) -> list[FailureClass]:

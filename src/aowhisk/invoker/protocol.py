@@ -20,6 +20,7 @@ __all__ = ["Protocol"]
 
 _PAYLOAD_LIMIT = 1024 * 1024
 _MARGIN = 4 * 1024  # for the context, and for parameters stored with the action
+_DEEPEST = 500  # levels of a result: encoders, decoders and SQLite take about 1000
 
 
 class Protocol:
@@ -63,8 +64,11 @@ class Protocol:
 
     async def incoming(self, attempt: Attempt, activation: Activation) -> AttemptEnd:
         """What an activation's record says."""
-        failed = fault(activation, action=attempt.action, call=attempt.call, attempts=attempt.try_)
         try:
+            _check_depth(activation.result)
+            failed = fault(
+                activation, action=attempt.action, call=attempt.call, attempts=attempt.try_
+            )
             if failed is not None:
                 return await self._failure(attempt, activation, failed)
             return await self._success(attempt, activation)
@@ -129,10 +133,11 @@ class Protocol:
             )
         try:
             body = json.loads(await self._store.get(key))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise WireError(f"receipt {key!r} is not JSON: {error}") from error
         if not isinstance(body, Mapping):
             raise WireError(f"receipt {key!r} is {type(body).__name__}, not an object")
+        _check_depth(body)
         return body
 
     def _from_receipt(
@@ -161,6 +166,21 @@ class Protocol:
             writes=io.writes,
             reported=True,
         )
+
+
+def _check_depth(value: JSON) -> None:
+    """Raise WireError for what could not be written down again."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            child
+            for each in level
+            if isinstance(each, dict | list)
+            for child in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return
+    raise WireError(f"its result is nested deeper than {_DEEPEST} levels")
 
 
 def _to_bytes(attempt: Attempt, value: JSON) -> bytes:
