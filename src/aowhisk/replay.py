@@ -21,6 +21,7 @@ from aowhisk.events.model import (
     Event,
     Expanded,
     Intended,
+    Renewed,
     Retrying,
     RunStarted,
     RunState,
@@ -40,15 +41,17 @@ _USUAL = Terms()
 @dataclass(frozen=True, slots=True)
 class Pending:
     """An attempt that was about to be sent and of which no end is known. `activation_id` is None
-    where not even that is known: perhaps it was never sent. `at` is epoch seconds."""
+    where not even that is known: perhaps it was never sent. `at` is epoch seconds: when it was
+    about to be sent, for the last time."""
 
     intended: Intended
     activation_id: str | None = None
+    renewed: float = 0.0
 
     @property
     def at(self) -> float:
         """When it was about to be sent."""
-        return self.intended.at
+        return max(self.renewed, self.intended.at)
 
 
 @dataclass(slots=True)
@@ -148,6 +151,8 @@ def _apply_to_call(history: History, event: CallEvent) -> None:
     match event:
         case Accepted():
             _accept(history, event)
+        case Renewed():
+            _renew(history, event)
         case Retrying():
             history.failures[CallRef(event.of, event.call)] += 1
         case CallFailed():
@@ -165,6 +170,13 @@ def _intend(history: History, event: Intended) -> None:
         history.params.setdefault(event.call, event.params)
         if not isinstance(history.outcomes.get(event.call), Succeeded):
             history.outcomes.pop(event.call, None)  # a resumed run tries again what had failed
+
+
+def _renew(history: History, event: Renewed) -> None:
+    ref = CallRef(event.of, event.call)
+    pending = history.pending.get(ref)
+    if pending is not None and pending.intended.attempt == event.attempt:
+        history.pending[ref] = Pending(pending.intended, pending.activation_id, event.at)
 
 
 def _accept(history: History, event: Accepted) -> None:

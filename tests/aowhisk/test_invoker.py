@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -26,6 +27,9 @@ from client_server import (
 from aowhisk import errors
 from aowhisk.client import Client
 from aowhisk.events import MemoryJournal, Recorder
+from aowhisk.events.model import RunStarted
+from aowhisk.events.sqlite import SqliteJournal
+from aowhisk.events.tenure import Tenure
 from aowhisk.invoker import (
     Attempt,
     AttemptEnd,
@@ -79,13 +83,16 @@ class World:
 
 @asynccontextmanager
 async def opened(
-    world: World, patience: Patience = QUICK, store: ObjectStore | None = None
+    world: Callable[[Request], Awaitable[Answer]],
+    patience: Patience = QUICK,
+    store: ObjectStore | None = None,
+    recorder: Recorder | None = None,
 ) -> AsyncIterator[tuple[Invoker, Server, MemoryJournal]]:
     journal = MemoryJournal()
     async with serve(world) as server, Client(server.url, AUTH) as client:
         invoker = Invoker(
             client,
-            Recorder(journal),
+            recorder or Recorder(journal),
             Protocol(store),
             catalog=Catalog(client),
             poller=Poller(client),
@@ -113,6 +120,110 @@ async def test_the_intent_is_journalled_before_the_post_and_the_protocol_keys_ar
     assert end.reported
     context = {"v": 1, "run": "r", "call": "c", "attempt": "t1", "try": 1}
     assert world.bodies == [{"x": 1, "_aowhisk": context}]
+
+
+class Sleeper:
+    """A process that owns run `r` in a file, and may sleep; `takes` is another one, for which a
+    lease of 10 seconds has run out by then."""
+
+    def __init__(self, path: Path) -> None:
+        self.journal, self.other = SqliteJournal(path), SqliteJournal(path)
+        self.slept = 0.0
+        self.recorder = Recorder(self.journal)
+        self.recorder.tenure = Tenure(self.journal, 10.0, clock=lambda: self.slept)
+
+    async def begin(self) -> None:
+        await self.journal.open()
+        await self.other.open()
+        self.recorder.tenure.begin("r")
+        await self.recorder.commit(RunStarted(run="r", name="n"))
+        await self.recorder.tenure.renew(["r"])
+
+    async def end(self) -> None:
+        await self.journal.close()
+        await self.other.close()
+
+    def sleeps_after(self, kind: str, *, taken: bool) -> None:
+        """Sleep for a minute as soon as an event of that kind is durable; `taken` says whether the
+        other one takes the run."""
+        commit = self.journal.commit
+
+        async def then(run: str | None = None) -> None:
+            await commit(run)
+            known = await self.other.read("r")
+            if known[-1].kind == kind and not self.slept:
+                self.slept = 60.0
+                if taken:
+                    await self.other.take("r", after=len(known))
+
+        self.journal.commit = then  # type: ignore[method-assign]
+
+
+@pytest.fixture
+async def sleeper(tmp_path: Path) -> AsyncIterator[Sleeper]:
+    found = Sleeper(tmp_path / "j.db")
+    await found.begin()
+    yield found
+    await found.end()
+
+
+async def test_who_sleeps_between_intent_and_post_while_its_run_is_taken_sends_nothing(
+    sleeper: Sleeper,
+) -> None:
+    sleeper.sleeps_after("intended", taken=True)
+    async with opened(World(activated(200, echo())), recorder=sleeper.recorder) as (invoker, at, _):
+        with pytest.raises(errors.Fenced):
+            await invoker.attempt(ATTEMPT)
+        assert at.posts == 0
+
+
+async def test_who_renews_its_lease_as_it_wakes_up_has_slept_all_the_same(sleeper: Sleeper) -> None:
+    sleeper.sleeps_after("intended", taken=True)
+    sleeping = sleeper.journal.commit
+
+    async def wakes(run: str | None = None) -> None:
+        await sleeping(run)
+        if sleeper.slept:
+            await sleeper.recorder.tenure.renew(["r"])
+
+    sleeper.journal.commit = wakes  # type: ignore[method-assign]
+    async with opened(World(activated(200, echo())), recorder=sleeper.recorder) as (invoker, at, _):
+        with pytest.raises(errors.Fenced):
+            await invoker.attempt(ATTEMPT)
+        assert at.posts == 0
+
+
+async def test_who_loses_its_run_while_openwhisk_takes_nothing_sends_nothing_more(
+    sleeper: Sleeper,
+) -> None:
+    world = World(refused(503, "The server is currently unavailable."))
+
+    async def taken(request: Request) -> Answer:
+        answer = await world(request)
+        if request.method == "POST" and not sleeper.slept:
+            sleeper.slept = 60.0
+            await sleeper.other.take("r", after=len(await sleeper.other.read("r")))
+        return answer
+
+    async with opened(taken, recorder=sleeper.recorder) as (invoker, at, _):
+        with pytest.raises(errors.Fenced):
+            await invoker.attempt(ATTEMPT)
+        assert at.posts == 1
+
+
+async def test_who_slept_and_was_not_missed_says_that_it_sends_now_and_sends(
+    sleeper: Sleeper,
+) -> None:
+    sleeper.sleeps_after("intended", taken=False)
+    async with opened(World(activated(200, echo())), recorder=sleeper.recorder) as (invoker, at, _):
+        end = await invoker.attempt(ATTEMPT)
+        assert at.posts == 1
+    assert end.error is None
+    events = await sleeper.other.read("r")
+    assert [event.kind for event in events] == ["run_started", "intended", "renewed"]
+    lease = await sleeper.other.lease("r")
+    assert lease is not None
+    assert lease.beat == 1
 
 
 async def test_a_call_without_params_is_sent_its_context_alone() -> None:

@@ -32,6 +32,7 @@ from aowhisk.events.model import (
     ObjectsMissing,
     Recovered,
     RecoveryPlanned,
+    Renewed,
     Requests,
     Retrying,
     RunEnded,
@@ -77,6 +78,7 @@ EVENTS: list[Event] = [
         timeout=2.5,
     ),
     Intended(run="r", of="earlier", call="c", attempt="u", action="a", params={}, restore=()),
+    Renewed(**CALL, attempt="t"),
     Accepted(**CALL, attempt="t", activation_id="f" * 32),
     Ended(
         **CALL,

@@ -96,13 +96,10 @@ def check_complete(events: Sequence[Event], count: int) -> None:
             assert event.attempt in intended
 
 
-@pytest.mark.parametrize(
-    ("count", "seconds"), [(300, 3.0), pytest.param(2000, 10.0, marks=pytest.mark.slow)]
-)
 async def test_a_run_waits_for_its_journal_and_goes_on(
-    cluster: Cluster, line: Line, mongo_url: str, count: int, seconds: float
+    cluster: Cluster, line: Line, mongo_url: str
 ) -> None:
-    seen = Seen()
+    count, seconds, seen = 2000, 10.0, Seen()
     async with orchestrator(cluster, line, mongo_url, seen) as opened:
         handle = await opened.submit(tallies(cluster, count), id="r")
         await reach(seen, count // 3)

@@ -36,6 +36,7 @@ from aowhisk.events.model import (
     Cause,
     Ended,
     Intended,
+    Renewed,
     RunEnded,
     RunInterrupted,
     RunStarted,
@@ -78,6 +79,16 @@ def test_an_attempt_without_an_end_is_pending_with_what_is_known_of_it() -> None
         replay([STARTED, intended("t"), accepted]).pending[CallRef("r", "c")].activation_id == "f"
     )
     assert not replay([STARTED, intended("t"), accepted, ended("t")]).pending
+
+
+def test_an_attempt_that_was_sent_late_is_looked_for_from_then_on() -> None:
+    begun = intended("t")
+    late = Renewed(run="r", of="r", call="c", attempt="t", at=begun.at + 60)
+    [pending] = replay([STARTED, begun, late]).pending.values()
+    assert (pending.intended, pending.at) == (begun, begun.at + 60)
+    assert replay([STARTED, begun, late]).tries == {CallRef("r", "c"): 1}
+    other = Renewed(run="r", of="r", call="c", attempt="another", at=begun.at + 60)
+    assert replay([STARTED, begun, other]).pending[CallRef("r", "c")].at == begun.at
 
 
 def test_the_first_result_of_a_call_stands_whatever_its_recoveries_returned() -> None:

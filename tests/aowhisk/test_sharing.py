@@ -103,11 +103,8 @@ def killed_runs(cluster: Cluster, journal: str, count: int) -> list[str]:
     return runs
 
 
-@pytest.mark.parametrize("times", [5, pytest.param(50, marks=pytest.mark.slow)])
-def test_of_two_processes_that_resume_a_run_at_once_one_finishes_it(
-    cluster: Cluster, times: int
-) -> None:
-    runs = killed_runs(cluster, cluster.sqlite, times)
+def test_of_two_processes_that_resume_a_run_at_once_one_finishes_it(cluster: Cluster) -> None:
+    runs = killed_runs(cluster, cluster.sqlite, 50)
     with Child(cluster, cluster.sqlite) as one, Child(cluster, cluster.sqlite) as two:
         one.wait()
         two.wait()
@@ -150,10 +147,10 @@ def test_fifty_callers_in_five_processes_have_one_run(cluster: Cluster, journal:
     assert [(info.run, info.state) for info in runs_of(journal)] == [("x", RunState.SUCCEEDED)]
 
 
-@pytest.mark.parametrize("count", [10, pytest.param(30, marks=pytest.mark.slow)])
 def test_queued_runs_end_right_while_those_who_serve_are_killed(
-    cluster: Cluster, journal: str, count: int
+    cluster: Cluster, journal: str
 ) -> None:
+    count = 30
     rng = random.Random(count)
     runs = [f"q{n}" for n in range(count)]
     serving: list[Child] = []

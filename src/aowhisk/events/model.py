@@ -27,6 +27,7 @@ __all__ = [
     "ObjectsMissing",
     "Recovered",
     "RecoveryPlanned",
+    "Renewed",
     "Requests",
     "Retrying",
     "RunEnded",
@@ -146,6 +147,15 @@ class Intended(CallEvent):
     writes: tuple[str, ...] = ()
     retry: JSON = None
     timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewed(CallEvent):
+    """The attempt, which was intended a while ago, is about to be sent only now: until then it was
+    not sent, or not taken, and the run may have been another's meanwhile."""
+
+    kind: ClassVar[str] = "renewed"
+    attempt: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

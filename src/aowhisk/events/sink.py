@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import secrets
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from aowhisk.events.model import Ended, Event, Intended, RunState
+from aowhisk.events.tenure import Tenure
 
 __all__ = [
     "Journal",
@@ -159,10 +161,14 @@ class Journal(Protocol):
 
 
 class Recorder:
-    """Gives each event to the journal and to every sink."""
+    """Gives each event to the journal and to every sink. `lease` is the seconds for which a run
+    stays ours without a word of us."""
 
-    def __init__(self, journal: Journal, sinks: Iterable[Sink] = ()) -> None:
+    def __init__(
+        self, journal: Journal, sinks: Iterable[Sink] = (), *, lease: float = math.inf
+    ) -> None:
         self.journal = journal
+        self.tenure = Tenure(journal, lease)
         self._sinks: list[Sink] = list(sinks)
         self._counts: dict[str, int] = {}
         self._followers: dict[str, Sink] = {}

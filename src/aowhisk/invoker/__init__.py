@@ -72,8 +72,10 @@ class Patience:
 
 @dataclass(slots=True)
 class _Sending:
-    """When the last POST was sent: epoch seconds, and seconds of the invoker's clock."""
+    """When the last POST was sent: epoch seconds, and seconds of the invoker's clock; `term` is the
+    one in which it was known last that the run is ours."""
 
+    term: int | None
     wall: float = 0.0
     clock: float = 0.0
 
@@ -128,8 +130,8 @@ class Invoker:
         await leave.take(lambda wait: self._held(attempt, wait))
         try:
             queued = self._clock() - begun
+            sent = _Sending(self._recorder.tenure.term(attempt.run))
             await self._recorder.commit(intent(attempt))
-            sent = _Sending()
             end = await self._send_and_wait(attempt, body, facts, leave, sent)
             return end.timed(sent=sent.wall, queued=queued)
         finally:
@@ -203,6 +205,7 @@ class Invoker:
         give_up = self._clock() + self._patience.refusal
         pause = 0.1
         while True:
+            await self._assure(attempt, sent)
             self.posts += 1
             sent.wall, sent.clock = time.time(), self._clock()
             try:
@@ -228,6 +231,20 @@ class Invoker:
                     raise
             await self._sleep(pause)
             pause = min(pause * 2, 5.0)
+
+    async def _assure(self, attempt: Attempt, sent: _Sending) -> None:
+        """Return once it is sure that the run is ours: since its intent was durable this process
+        may have slept, or have waited for OpenWhisk or for the journal, for longer than a lease
+        lasts. Another one may have taken the run then, and have given up looking for this attempt.
+        Raises Fenced."""
+        tenure, run = self._recorder.tenure, attempt.run
+        while sent.term is None or tenure.term(run) != sent.term:
+            sent.term = await tenure.restored(run)
+            await self._recorder.commit(
+                events.Renewed(
+                    run=run, of=attempt.record.ref.run, call=attempt.call, attempt=attempt.id
+                )
+            )
 
     async def _wait(
         self,

@@ -75,7 +75,7 @@ class Ground:
         journal = open_journal(given.journal or "memory:")
         await journal.open()
         stack.push_async_callback(_finish, journal.close)
-        self.recorder = Recorder(journal, given.sinks)
+        self.recorder = Recorder(journal, given.sinks, lease=given.patience.lease)
         if not given.client.is_open:
             await stack.enter_async_context(given.client)
         store = given.store

@@ -42,6 +42,7 @@ class Owners:
     ) -> None:
         self._recorder = recorder
         self._journal = recorder.journal
+        self._tenure = recorder.tenure
         self._lease = lease
         self._clock = clock
         self._sleep = sleep
@@ -138,17 +139,17 @@ class Owners:
         """Own a run that has only this history; False where it has gone on."""
         if run in self._held:
             return False
-        self._held.add(run)
+        self._hold(run)
         try:
             taken = Taken(run=run, owner=self._journal.owner)
             await self._journal.take(run, after=history.count)
             history.tape.receive(taken)
-            await self._journal.beat([run])
+            await self._tenure.renew([run])
         except Fenced:
-            self._held.discard(run)
+            self.lose(run)
             return False
         except BaseException:
-            self._held.discard(run)
+            self.lose(run)
             raise
         return True
 
@@ -163,24 +164,28 @@ class Owners:
         finally:
             await self.release(run)
 
+    def _hold(self, run: str) -> None:
+        self._held.add(run)
+        self._tenure.begin(run)
+
     async def _put_first(self, started: RunStarted) -> bool:
         """Whether this was the run's first event; if so, the run is ours."""
         run = started.run
         if run in self._held or self._recorder.count(run):
             return False  # we know it
-        self._held.add(run)
+        self._hold(run)
         self._journal.put(started)
         try:
             with anyio.move_on_after(_SURELY, shield=True):  # stopped now, it would look begun
                 await self._journal.commit(run)
-                await self._journal.beat([run])
+                await self._tenure.renew([run])
             await self._journal.commit(run)
             self._recorder.show(started)
         except Fenced:  # somebody has put the first event
-            self._held.discard(run)
+            self.lose(run)
             return False
         except BaseException:
-            self._held.discard(run)
+            self.lose(run)
             raise
         return True
 
@@ -237,7 +242,7 @@ class Owners:
             try:
                 taken = {run for run in current if await self._is_taken(run)}
                 if still := [run for run in current if run not in taken]:
-                    await self._journal.beat(still)
+                    await self._tenure.renew(still)
             except JournalError:
                 _log.warning("the leases of %d runs could not be renewed", len(current))
             else:
@@ -257,10 +262,11 @@ class Owners:
     def lose(self, run: str) -> None:
         """Another process has the run: it is no longer ours to release."""
         self._held.discard(run)
+        self._tenure.end(run)
 
     async def release(self, run: str) -> None:
         """Let others have the run at once."""
-        self._held.discard(run)
+        self.lose(run)
         try:
             await self._journal.release(run)
         except JournalError:
