@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -26,6 +28,8 @@ from aowhisk import (
 )
 from aowhisk.errors import JournalError, NotFound, UnknownRun
 from aowhisk.events import Event, MemoryJournal
+from aowhisk.events import Journal as AnyJournal
+from aowhisk.events.sqlite import SqliteJournal
 
 ACTION = {"name": "hello", "exec": {"kind": "python:3.11"}, "limits": {"timeout": 100}}
 
@@ -75,7 +79,7 @@ class Journal(MemoryJournal):
 
 @asynccontextmanager
 async def opened(
-    world: World, journal: MemoryJournal | None = None
+    world: World, journal: AnyJournal | None = None
 ) -> AsyncIterator[tuple[Orchestrator, Server]]:
     async with serve(world) as server:
         orchestrator = Orchestrator(
@@ -414,3 +418,43 @@ async def test_a_sink_that_raises_is_dropped_and_the_run_goes_on(
         assert (await orchestrator.run(one())).state is RunState.SUCCEEDED
         assert orchestrator.recorder._sinks == []
     assert "is dropped" in caplog.text
+
+
+async def test_a_run_that_is_stopped_before_its_journal_knows_it_is_not_taken_for_an_orphan(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "j.db"
+    journal = SqliteJournal(path)
+    async with opened(World(), journal) as (orchestrator, server):
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        handle = await orchestrator.submit(one(), id="r")
+        await anyio.lowlevel.checkpoint()
+        handle.cancel()
+        with anyio.fail_after(10), pytest.raises(Cancelled):
+            await handle
+        other.close()
+        await journal.commit()
+        kinds = [event.kind for event in await journal.read("r")]
+        assert kinds == ["run_started", "run_interrupted"]
+        assert await orchestrator.adopt() == []
+        assert not server.posts
+
+
+async def test_a_run_that_cannot_be_read_keeps_nobody_from_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "j.db"
+    async with opened(World(), SqliteJournal(path)) as (orchestrator, server):
+        await orchestrator.enqueue(one(), id="new")
+        await orchestrator.enqueue(one(), id="old")
+        with closing(sqlite3.connect(path)) as other, other:
+            other.execute("INSERT INTO events VALUES ('new', 1, 0, 'of_tomorrow', '', '', '{}')")
+        for _ in range(2):
+            for handle in await orchestrator.adopt():
+                assert handle.id == "old"
+                await handle
+        with pytest.raises(JournalError, match="of_tomorrow"):
+            await orchestrator.resume("new")
+        assert server.posts == 1
+    assert caplog.text.count("run new cannot be gone on with") == 1

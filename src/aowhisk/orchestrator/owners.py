@@ -15,7 +15,14 @@ import anyio.to_thread
 
 from aowhisk.errors import Conflict, Fenced, Interrupted, JournalError, UnknownRun
 from aowhisk.events import Event, Recorder, RunState
-from aowhisk.events.model import CallAbandoned, RunEnded, RunStarted, Taken, state_of
+from aowhisk.events.model import (
+    CallAbandoned,
+    RunEnded,
+    RunInterrupted,
+    RunStarted,
+    Taken,
+    state_of,
+)
 from aowhisk.events.sink import is_gone
 from aowhisk.replay import History, replay
 
@@ -184,7 +191,8 @@ class Owners:
         except Fenced:  # somebody has put the first event
             self.lose(run)
             return False
-        except BaseException:
+        except BaseException:  # nobody shall find it and take it for one that lost its process
+            self._journal.put(RunInterrupted(run=run))
             self.lose(run)
             raise
         return True

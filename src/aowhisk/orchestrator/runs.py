@@ -11,7 +11,14 @@ import anyio
 from anyio.abc import TaskGroup
 
 from aowhisk.dag import Dag
-from aowhisk.errors import AowhiskError, Conflict, Fenced, GraphError, UnknownRun
+from aowhisk.errors import (
+    AowhiskError,
+    Conflict,
+    Fenced,
+    GraphError,
+    JournalError,
+    UnknownRun,
+)
 from aowhisk.events import RunState
 from aowhisk.events.model import JournalAway, JournalBack, RunStarted
 from aowhisk.orchestrator.active import (
@@ -46,6 +53,7 @@ class Runs:
         self._runs: dict[str, Active] = {}
         self._group: TaskGroup | None = None
         self._seizing = 0
+        self._unreadable: set[str] = set()
         self._owners: Owners
 
     @property
@@ -253,6 +261,12 @@ class Runs:
         try:
             history = await self._owners.find(run, check_resumable)
         except (Fenced, Conflict, UnknownRun):  # somebody has it, or it is no run of a dag
+            return None
+        except JournalError as error:  # perhaps a newer aowhisk wrote it
+            await self._ground.recorder.journal.commit()  # else it is all of the journal
+            if run not in self._unreadable:
+                self._unreadable.add(run)
+                _log.error("run %s cannot be gone on with: %s", run, error)
             return None
         if not self._has_room(at_once):
             return None
