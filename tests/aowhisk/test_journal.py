@@ -118,10 +118,17 @@ def url_of(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
     return "memory:" if kind == "memory" else f"sqlite://{folder}/deep/journal.db"
 
 
-@pytest.fixture(params=["memory", "sqlite", "mongo"])
-async def journal(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
-    """Each of them, open."""
-    found = open_journal(url_of(request.param, request, tmp_path))
+@pytest.fixture(params=["memory", "sqlite", "motor", "pymongo"])
+async def journal(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Journal]:
+    """Each of them, open; the one in MongoDB through either library."""
+    kind = request.param
+    if kind == "pymongo":
+        monkeypatch.setitem(sys.modules, "motor.motor_asyncio", None)
+    found = open_journal(
+        url_of("mongo" if kind in ("motor", "pymongo") else kind, request, tmp_path)
+    )
     await found.open()
     yield found
     await found.close()
