@@ -240,6 +240,13 @@ async def test_every_question_goes_over_an_index(tmp_path: Path) -> None:
     }
 
 
+async def test_a_path_may_begin_with_more_slashes_than_one(tmp_path: Path) -> None:
+    """As SQLAlchemy has it: sqlite:////absolute/path."""
+    await (await written(tmp_path / "j.db")).close()
+    async with History.open(f"sqlite:///{tmp_path}/j.db") as history:
+        assert [run.run for run in await history.runs(limit=1)] == ["r3"]
+
+
 async def test_the_history_reads_while_a_writer_is_at_work_and_sees_what_is_durable(
     tmp_path: Path,
 ) -> None:

@@ -57,6 +57,8 @@ def open_journal(where: Journal | str) -> Journal:
                 f"{where!r} names no journal; write sqlite:///absolute/path or "
                 "sqlite:///absolute/path?sync=full"
             )
+        if path.startswith("//"):  # sqlite:////path, as others write it; SQLite takes it for a host
+            path = f"/{path.lstrip('/')}"
         return SqliteJournal(unquote(path), **options)
     if scheme in ("mongodb", "mongodb+srv"):
         try:
