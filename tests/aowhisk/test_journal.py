@@ -606,6 +606,19 @@ async def test_while_the_disk_is_full_commits_wait_and_nothing_is_lost(
     await journal.close()
 
 
+async def test_the_log_of_a_file_stays_small_however_small_the_commits_are(
+    tmp_path: Path,
+) -> None:
+    journal = SqliteJournal(tmp_path / "j.db")
+    await journal.open()
+    for n in range(2000):
+        journal.put(Throttled(run=f"r{n % 50}", seconds=n, text="x" * 200))
+        await journal.commit()
+    size = (tmp_path / "j.db-wal").stat().st_size
+    await journal.close()
+    assert size < 10_000_000, "whole pages of each commit are kept"
+
+
 async def test_an_end_and_the_intent_that_follows_from_it_share_a_commit(tmp_path: Path) -> None:
     journal = SqliteJournal(tmp_path / "j.db")
     await journal.open()

@@ -102,13 +102,13 @@ async def test_once_commits_are_slow_they_are_the_threads_for_a_while(tmp_path: 
 async def test_the_file_takes_in_its_wal_now_and_then_and_at_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aowhisk.events.sqlite_file._CHECKPOINT", 10)
+    monkeypatch.setattr("aowhisk.events.sqlite_file._CHECKPOINT", 100)
     reader = None
     async with opened(tmp_path) as file:
         reader = sqlite3.connect(tmp_path / "j.db")  # so that closing alone does not do it
         size = (tmp_path / "j.db").stat().st_size
         file.connection.execute("CREATE TABLE large AS SELECT zeroblob(1000000)")
-        file.wrote(9)
+        file.wrote(90)
         await file.call(lambda: None)
         assert (tmp_path / "j.db").stat().st_size > size + 10**6
         file.connection.execute("INSERT INTO large SELECT zeroblob(2000000)")
