@@ -21,7 +21,7 @@ SCRIPTS: dict[str, list[str]] = {
     "store_memory": ["--mib", "64"],
 }
 """Benches that are programs of their own, and their arguments in the short form."""
-SHORT = ("50", "1000-gc", "100ms", "chain", "10k", "tight", "lost-chain", "plan")
+SHORT = ("50", "1000-gc", "100ms", "chain", "10k", "tight", "lost-chain", "plan", "sqlite")
 
 
 def main() -> int:

@@ -257,6 +257,28 @@ def _poll() -> Bench:
     )
 
 
+def _sqlite() -> Bench:
+    options = {"action": "noop", "count": 2000, "concurrency": 50}
+    sides = {
+        name: Side("bench.ours:calls", {**options, "journal": name}, {"count": 1000})
+        for name in ("memory:", "sqlite")
+    }
+    return Bench(
+        "sqlite",
+        "2,000 no-op calls, 50 in flight, journal in memory or in SQLite",
+        sides,
+        (
+            Figure(
+                "speed of memory",
+                lambda r: r["memory:"]["seconds"] / r["sqlite"]["seconds"],
+                "x",
+                least=0.8,
+            ),
+            Figure("CPU of memory", lambda r: r["sqlite"]["cpu"] / r["memory:"]["cpu"], "x"),
+        ),
+    )
+
+
 def _mongo() -> Bench:
     options = {"action": "noop", "count": 5000, "concurrency": 50}
     sides = {
@@ -308,6 +330,7 @@ BENCHES = {
         _plan(),
         _resume(),
         _poll(),
+        _sqlite(),
         _mongo(),
     )
 }

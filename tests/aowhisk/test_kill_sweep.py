@@ -71,13 +71,17 @@ def report(journal: str, runs: int, killed: int, seconds: float) -> None:
         assert len(once) == 1, (
             f"the call of r{n} that must not run twice was sent {len(once)} times"
         )
+        last: dict[str, Ended | Intended] = {}
         for event in events:
             if isinstance(event, Intended):
                 causes[event.cause.value] += 1
                 is_repair = event.cause is Cause.RECOVERY
                 assert is_repair or event.call not in ended, f"{event.call} of r{n} ran again"
+                check_cause(event, last.get(event.call))
             if isinstance(event, Ended) and event.final and event.error is None:
                 ended.add(event.call)
+            if isinstance(event, Ended | Intended):
+                last[event.call] = event
         ending = state_of(events)[0]
         lost += ending is RunState.FAILED
         assert ended >= {"split", "flaky", "join", *(f"part.{i}" for i in range(56))}, ended
@@ -85,6 +89,18 @@ def report(journal: str, runs: int, killed: int, seconds: float) -> None:
     print(
         f"{killed} kills of {runs} runs in {seconds:.0f} s; attempts: {dict(causes)}; lost: {lost}"
     )
+
+
+def check_cause(event: Intended, before: Ended | Intended | None) -> None:
+    """A call is sent once, and again only when the attempt before is known to have ended, or could
+    not be found by its deadline."""
+    if before is None:
+        assert event.cause is Cause.FIRST
+        return
+    assert isinstance(before, Ended), f"{event.call} was sent while it may have been running"
+    assert event.cause is not Cause.FIRST
+    if event.cause is not Cause.RECOVERY:  # of a writer that was run for others, and not found
+        assert (event.cause is Cause.LOST) == (before.error_class == "Lost"), (event, before)
 
 
 async def read(journal: str, run: str) -> Sequence[Event]:
