@@ -700,6 +700,30 @@ async def test_a_cluster_that_dns_does_not_know_is_a_config_error() -> None:
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("library", ["motor", "pymongo"])
+async def test_opening_that_is_cancelled_leaves_no_client_open(
+    mongo_url: str, line: Line, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    if library == "pymongo":
+        monkeypatch.setitem(sys.modules, "motor.motor_asyncio", None)
+    database = Database(through(line, mongo_url))
+    reached = anyio.Event()
+
+    async def forever(_: Database) -> None:
+        reached.set()
+        await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(database.open, forever)
+        await reached.wait()
+        assert line._writers
+        group.cancel_scope.cancel()
+    assert not database.is_open
+    with anyio.fail_after(5):
+        while line._writers:
+            await anyio.sleep(0.01)
+
+
 async def test_who_waits_for_a_journal_that_is_closed_is_told_where_its_events_are(
     mongo_url: str, line: Line, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 import time
@@ -9,9 +10,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
 import pytest
 
 from aowhisk.errors import JournalError
+from aowhisk.events.schema import prepare
 from aowhisk.events.sqlite_file import SqliteFile
 from aowhisk.events.writer import Away
 
@@ -115,6 +118,29 @@ async def test_the_file_takes_in_its_wal_now_and_then_and_at_its_end(
         file.wrote(1)
     assert (tmp_path / "j.db").stat().st_size > size + 3 * 10**6
     reader.close()
+
+
+async def test_opening_that_is_cancelled_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, go = threading.Event(), threading.Event()
+
+    def slowly(connection: sqlite3.Connection, path: Path) -> None:
+        entered.set()
+        go.wait()
+        prepare(connection, path)
+
+    monkeypatch.setattr("aowhisk.events.sqlite_file.prepare", slowly)
+    file = SqliteFile(tmp_path / "j.db", sync="normal")
+    async with anyio.create_task_group() as group:
+        group.start_soon(file.open)
+        await asyncio.to_thread(entered.wait)
+        group.cancel_scope.cancel()
+        threading.Timer(0.05, go.set).start()
+    await asyncio.wrap_future(file._thread.submit(go.wait))  # the thread is done with all of it
+    assert not file.is_open
+    await file.open()
+    await file.close()
 
 
 async def test_one_that_is_not_open_says_so(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from inspect import isawaitable
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
+import anyio
 import bson
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
@@ -41,6 +42,7 @@ __all__ = ["Client", "Database", "Encoded", "Index", "encode"]
 _DUPLICATE = 11000
 _NOT_IMPLEMENTED = 238
 _PAGE = 1000  # documents that are decoded at once
+_CLOSING = 5.0  # seconds for the last words with a server
 _PASSING = {  # codes of failures that pass: a primary steps down, a node stops, a disk is full, ...
     *(6, 7, 24, 43, 50, 64, 89, 91, 112, 133, 134, 175, 189, 234, 237, 262, 365),
     *(9001, 10058, 10107, 11600, 11601, 11602, 13435, 13436, 14031),
@@ -137,13 +139,14 @@ class Database:
             raise
 
     async def close(self) -> None:
-        """Let go of a client of our own."""
+        """Let go of a client of our own, also when cancelled."""
         client, self._client, self._database = self._client, None, None
         self._collections.clear()
         if client is not None:
             closing = client.close()
             if isawaitable(closing):
-                await closing
+                with anyio.move_on_after(_CLOSING, shield=True):
+                    await closing
 
     async def ping(self) -> None:
         """Return if the server is there; raises Away."""

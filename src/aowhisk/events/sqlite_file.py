@@ -15,6 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+import anyio
+
 from aowhisk.errors import ConfigError, JournalError
 from aowhisk.events.damage import reason
 from aowhisk.events.schema import VERSION, prepare
@@ -66,7 +68,12 @@ class SqliteFile:
     async def open(self) -> None:
         """Open it, make it at need; raises ConfigError or JournalError, and touches nothing
         then."""
-        await self.call(self._connect)
+        try:
+            await self.call(self._connect)
+        except BaseException:  # cancelled, the thread goes on
+            with anyio.CancelScope(shield=True):
+                await self.call(self._disconnect)
+            raise
 
     async def close(self) -> None:
         """Let go of it, after all that was asked for."""
