@@ -26,7 +26,7 @@ from aowhisk import (
     RunState,
     item,
 )
-from aowhisk.errors import JournalError, NotFound, UnknownRun
+from aowhisk.errors import GraphError, JournalError, NotFound, UnknownRun
 from aowhisk.events import Event, MemoryJournal
 from aowhisk.events import Journal as AnyJournal
 from aowhisk.events.sqlite import SqliteJournal
@@ -458,3 +458,16 @@ async def test_a_run_that_cannot_be_read_keeps_nobody_from_the_others(
             await orchestrator.resume("new")
         assert server.posts == 1
     assert caplog.text.count("run new cannot be gone on with") == 1
+
+
+async def test_a_map_of_code_that_is_not_the_same_any_more_is_refused_before_any_is_sent() -> None:
+    journal = MemoryJournal()
+    async with opened(World(), journal) as (orchestrator, server):
+        with pytest.raises(KeyError, match="mine"):
+            async with orchestrator.start("code", id="r") as run:
+                await run.map("hello", [{"n": 1}, {"n": 2}])
+                raise KeyError("mine")
+        with pytest.raises(GraphError, match="n was 2 and is 3"):
+            async with orchestrator.start("code", id="r") as run:
+                await run.map("hello", [{"n": 1}, {"n": 3}, {"n": 4}])
+        assert server.posts == 2

@@ -88,7 +88,8 @@ class SqliteSource:
         one of a newer version; one of an older version is brought up to date."""
         loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1, "aowhisk-history")
         try:
-            connection = await loop.run_in_executor(thread, _connect, path)
+            with anyio.CancelScope(shield=True):  # the thread cannot be stopped
+                connection = await loop.run_in_executor(thread, _connect, path)
             try:
                 yield cls(path, connection, thread, before)
             finally:

@@ -120,6 +120,8 @@ class LiveRun:
             )
             for index, each in enumerate(params)
         ]
+        for record in records:
+            self._recalled(record)  # before any is sent
         fan = _Fan(records, lambda record: self._submit(record, limits), tolerate)
         return await fan.run(width=concurrency or self.engine.concurrency)
 
