@@ -8,6 +8,7 @@ from aowhisk.local.bodies import action_from
 from aowhisk.local.components import check_sequence
 from aowhisk.local.composer import Composer
 from aowhisk.local.entities import Action, Package
+from aowhisk.local.execs import check_binary
 from aowhisk.local.fault_file import plan_of
 from aowhisk.local.faults import FaultPlan
 from aowhisk.local.http import Refusal, Reply, Request
@@ -91,7 +92,7 @@ class Actions:
             namespace=namespace,
             name=name,
             old=old,
-            ranges=limits.actions,
+            limits=limits,
             runtimes=self._runtimes,
         )
         if made.is_sequence and body.get("exec"):
@@ -102,6 +103,7 @@ class Actions:
             raise Refusal(409, "resource already exists")
         if made.is_sequence and body.get("exec"):
             check_sequence(self._store, path, made.components, self._limits.sequence_length)
+        check_binary(made.exec)
         return self._store.put(made)
 
     def begin(

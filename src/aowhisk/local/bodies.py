@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from aowhisk.local.components import components_of
 from aowhisk.local.entities import SEQUENCE, Action, Binding, Package, Parameter
+from aowhisk.local.execs import exec_from
 from aowhisk.local.http import Refusal, to_json
-from aowhisk.local.limits import LARGEST_CODE, LARGEST_PARAMETERS, ActionRanges
+from aowhisk.local.limits import LARGEST_PARAMETERS, Limits
+from aowhisk.local.names import is_name
 from aowhisk.local.runtimes import Runtimes
 from aowhisk.local.versions import bumped, version_from
 from aowhisk.models import JSON
@@ -23,7 +24,20 @@ __all__ = [
     "publish_from",
 ]
 
-_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_NEGATIVE_SIZE = "a negative size of an object is not allowed."
+_LIMITS = {
+    "timeout": ("time limit", "time limit", ""),
+    "memory": ("memory limit", "memory limit", _NEGATIVE_SIZE),
+    "logs": ("log limit", "log limit", _NEGATIVE_SIZE),
+    "concurrency": ("concurrency limit", "intra concurrency limit", ""),
+    "instances": (
+        "instance concurrency limit",
+        "instance concurrency limit",
+        "max action instance concurrency must be greater than or equal to 0.",
+    ),
+}
+"""What the controller calls a limit that is no number, one with a fraction, and what it says of a
+negative one at once."""
 
 
 def action_from(
@@ -32,25 +46,34 @@ def action_from(
     namespace: str,
     name: str,
     old: Action | None,
-    ranges: ActionRanges,
+    limits: Limits,
     runtimes: Runtimes,
 ) -> Action:
-    """The action that PUT `body` makes, or makes of `old`; its kind is one of `runtimes`."""
+    """The action that PUT `body` makes, or makes of `old`; its kind is one of `runtimes`, its
+    limits are within `limits`."""
     if not isinstance(body, dict):
         raise Refusal.malformed("Object expected in field 'exec'")
-    exec_ = _exec(body["exec"], namespace, runtimes) if body.get("exec") is not None else None
-    if exec_ is None and old is None:
+    given = body.get("exec")
+    exec_ = None if given is None else exec_from(given, namespace, runtimes)
+    parameters, annotations = parameters_from(body), annotations_from(body)
+    asked = limits_from(body)
+    version, publish = version_from(body), publish_from(body)
+    unwanted = _unwanted_from(body)
+    limits.check_action(asked or {})
+    chosen = exec_ or (old.exec if old else None)
+    if chosen is None:
         raise Refusal(400, "exec undefined")
-    chosen = exec_ if exec_ is not None else old.exec if old else {}
+    if chosen["kind"] == SEQUENCE and exec_ is not None:
+        unwanted = []  # what to delete is forgotten where components are resolved (sic)
     return Action(
         namespace=namespace,
         name=name,
-        version=_version(body, old),
-        publish=_publish(body, old),
-        annotations=_action_annotations(body, old, str(chosen["kind"])),
-        parameters=_action_parameters(body, old, chosen),
+        version=version or (bumped(old.version) if old else "0.0.1"),
+        publish=bool(old and old.publish) if publish is None else publish,
+        annotations=_action_annotations(annotations or {}, unwanted, old, str(chosen["kind"])),
+        parameters=_action_parameters(parameters, old, chosen),
         exec=chosen,
-        limits=_limits(body.get("limits"), old, ranges),
+        limits={**(old.limits if old else limits.actions.defaults), **(asked or {})},
     )
 
 
@@ -83,84 +106,35 @@ def binding_from(body: JSON, namespace: str) -> Binding | None:
     if not isinstance(value, dict):
         raise Refusal.malformed("Object expected in field 'namespace'")
     for name in ("namespace", "name"):
-        if not isinstance(value.get(name), str):
+        if name not in value:
             raise Refusal.malformed(f"Object is missing required member '{name}'")
+        if not isinstance(value[name], str) or not is_name(value[name]):
+            raise Refusal.malformed("entity name malformed")
     return Binding(namespace if value["namespace"] == "_" else value["namespace"], value["name"])
 
 
-def _exec(value: JSON, namespace: str, runtimes: Runtimes) -> dict[str, JSON]:
+def limits_from(body: Mapping[str, JSON]) -> dict[str, int] | None:
+    """The limits that a PUT gives an action, None where it gives none. Whether they are allowed
+    is not looked at here."""
+    value = body.get("limits")
+    if value is None:
+        return None
     if not isinstance(value, dict):
-        raise Refusal.malformed("JSON object expected")
-    kind, code, main = value.get("kind"), value.get("code"), value.get("main")
-    if not isinstance(kind, str):
-        raise Refusal.malformed("'kind' must be a string defined in 'exec'")
-    if kind.strip().lower() == SEQUENCE:
-        names = components_of(value, namespace.partition("/")[0])
-        return {"kind": SEQUENCE, "components": [f"/{name}" for name in names]}
-    if kind == "blackbox":
-        return _blackbox(value)
-    kind = runtimes.resolve(kind).kind
-    if code is None:
-        raise Refusal.malformed(
-            f"'code' must be a string or attachment object defined in 'exec' for '{kind}' actions"
-        )
-    if not isinstance(code, str):
-        shown = to_json(code).decode()
-        raise Refusal.malformed(f"Could not deserialize as attachment record: {shown}")
-    if main is not None and not isinstance(main, str):
-        raise Refusal.malformed(f"if defined, 'main' be a string in 'exec' for '{kind}' actions")
-    _check_size("exec", len(code.encode()), LARGEST_CODE)
-    found: dict[str, JSON] = {
-        "kind": kind,
-        "code": code,
-        "binary": _is_base64(code.strip()),
-    }
-    return found if main is None else found | {"main": main}
+        raise Refusal.malformed("Object expected in field 'timeout'")
+    given = {name: one for name in _LIMITS if (one := value.get(name)) is not None}
+    return {name: _whole(name, one) for name, one in given.items()}
 
 
-def _is_base64(text: str) -> bool:
-    """Whether it is nothing but base64, padded (ENT/Exec.scala, isBinaryCode); code may have tens
-    of megabytes."""
-    if not text or len(text) % 4 or not text.isascii():
-        return False
-    body = text.rstrip("=")
-    return 0 <= len(text) - len(body) <= 2 and not body.encode().translate(None, _BASE64)
-
-
-def _blackbox(value: Mapping[str, JSON]) -> dict[str, JSON]:
-    if not isinstance(value.get("image"), str):
-        raise Refusal.malformed("'image' must be a string defined in 'exec' for 'blackbox' actions")
-    code = value.get("code")
-    found = {
-        key: value[key] for key in ("kind", "image", "code", "main") if value.get(key) is not None
-    }
-    return found | {"binary": isinstance(code, str) and _is_base64(code.strip())}
-
-
-def _limits(value: JSON, old: Action | None, ranges: ActionRanges) -> dict[str, int]:
-    given = value if isinstance(value, dict) else {}
-    if value is not None and not isinstance(value, dict):
-        raise Refusal.malformed("limits malformed")
-    found: dict[str, int] = {}
-    for name, limit, word in (
-        ("timeout", ranges.timeout, "time"),
-        ("memory", ranges.memory, "memory"),
-        ("logs", ranges.logs, "log"),
-        ("concurrency", ranges.concurrency, "concurrency"),
-    ):
-        asked = given.get(name)
-        if asked is None:
-            found[name] = old.limits[name] if old else limit.default
-            continue
-        if isinstance(asked, bool) or not isinstance(asked, int):
-            raise Refusal.malformed(f"{word} limit malformed")
-        if asked < 0 and name in ("memory", "logs"):
-            raise Refusal.malformed(
-                "requirement failed: a negative size of an object is not allowed."
-            )
-        limit.check(asked)
-        found[name] = asked
-    return found
+def _whole(name: str, value: JSON) -> int:
+    malformed, fraction, negative = _LIMITS[name]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Refusal.malformed(f"{malformed} malformed")
+    if value != value // 1:
+        raise Refusal.malformed(f"requirement failed: {fraction} must be whole number")
+    number = (int(value) + (1 << 31)) % (1 << 32) - (1 << 31)  # as the JVM makes it an Int
+    if number < 0 and negative:
+        raise Refusal.malformed(f"requirement failed: {negative}")
+    return number
 
 
 def check_put(body: JSON) -> Mapping[str, JSON]:
@@ -169,7 +143,7 @@ def check_put(body: JSON) -> Mapping[str, JSON]:
     if not isinstance(body, dict):
         raise Refusal.malformed("Object expected in field 'exec'")
     if body.get("exec") is not None:
-        _exec(body["exec"], "_", Runtimes.here())
+        exec_from(body["exec"], "_", Runtimes.here())
     parameters_from(body)
     annotations_from(body)
     return body
@@ -189,14 +163,15 @@ def parameters_from(body: Mapping[str, JSON]) -> dict[str, Parameter] | None:
 
 
 def _action_parameters(
-    body: Mapping[str, JSON], old: Action | None, exec_: Mapping[str, JSON]
-) -> dict[str, Parameter]:
+    given: Mapping[str, Parameter] | None, old: Action | None, exec_: Mapping[str, JSON]
+) -> Mapping[str, Parameter]:
     """A sequence has its components and no other parameters, and leaves none to what takes its
     place."""
-    given = _parameters(body, None if old is None or old.is_sequence else old)
-    if exec_["kind"] != SEQUENCE:
+    if exec_["kind"] == SEQUENCE:
+        return {"_actions": Parameter(exec_["components"])}
+    if given is not None:
         return given
-    return {"_actions": Parameter(exec_["components"])}
+    return {} if old is None or old.is_sequence else old.parameters
 
 
 def annotations_from(body: Mapping[str, JSON]) -> dict[str, JSON] | None:
@@ -214,26 +189,41 @@ def publish_from(body: Mapping[str, JSON]) -> bool | None:
     """Whether a PUT publishes, None where it does not say."""
     given = body.get("publish")
     if given is not None and not isinstance(given, bool):
-        raise Refusal.malformed(f"Expected JsBoolean, but got {to_json(given).decode()}")
+        raise Refusal.malformed(f"Expected JsBoolean, but got {_shown(given)}")
     return given
 
 
-def _parameters(body: Mapping[str, JSON], old: Action | Package | None) -> dict[str, Parameter]:
+def _parameters(body: Mapping[str, JSON], old: Package | None) -> dict[str, Parameter]:
     given = parameters_from(body)
     if given is not None:
         return given
     return dict(old.parameters) if old else {}
 
 
-def _action_annotations(body: Mapping[str, JSON], old: Action | None, kind: str) -> dict[str, JSON]:
-    given = annotations_from(body) or {}
+def _action_annotations(
+    given: Mapping[str, JSON], unwanted: Sequence[str], old: Action | None, kind: str
+) -> dict[str, JSON]:
     if old is None:
-        return {"provide-api-key": False} | given | {"exec": kind}
-    # what to delete is forgotten where the components of a sequence are resolved (sic)
-    unwanted = None if kind == SEQUENCE and body.get("exec") else body.get("delAnnotations")
-    dropped = set(map(str, unwanted)) if isinstance(unwanted, list) else set()
-    kept = {key: value for key, value in old.annotations.items() if key not in dropped}
-    return kept | given | {"exec": kind}
+        return {"provide-api-key": False, **given, "exec": kind}
+    kept = {key: value for key, value in old.annotations.items() if key not in unwanted}
+    return {**kept, **given, "exec": kind}
+
+
+def _unwanted_from(body: Mapping[str, JSON]) -> list[str]:
+    """The annotations that a PUT wants an action to lose."""
+    value = body.get("delAnnotations")
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise Refusal.malformed(f"Expected Array as JsArray, but got {_shown(value)}")
+    for one in value:
+        if not isinstance(one, str):
+            raise Refusal.malformed(f"Expected String as JsString, but got {_shown(one)}")
+    return value
+
+
+def _shown(value: JSON) -> str:
+    return to_json(value).decode("utf-8", "surrogatepass")
 
 
 def _keyed(value: JSON) -> list[tuple[str, Mapping[str, JSON]]]:
@@ -250,11 +240,11 @@ def _keyed(value: JSON) -> list[tuple[str, Mapping[str, JSON]]]:
     return [(item["key"], item) for item in value]
 
 
-def _version(body: Mapping[str, JSON], old: Action | Package | None) -> str:
+def _version(body: Mapping[str, JSON], old: Package | None) -> str:
     return version_from(body) or (bumped(old.version) if old else "0.0.1")
 
 
-def _publish(body: Mapping[str, JSON], old: Action | Package | None) -> bool:
+def _publish(body: Mapping[str, JSON], old: Package | None) -> bool:
     given = publish_from(body)
     if given is not None:
         return given

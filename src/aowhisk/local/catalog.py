@@ -61,9 +61,6 @@ def _stock(ranges: ActionRanges) -> Iterator[Package | Action]:
     """The entities; actions are those of JavaScript, and run as the built-in that they name."""
     for name, about in _PACKAGES.items():
         yield Package(namespace=SYSTEM, name=name, publish=True, annotations={"description": about})
-    limits = {
-        name: getattr(ranges, name).default for name in ("timeout", "memory", "logs", "concurrency")
-    }
     for one in _ACTIONS:
         package, _, name = one.name.partition("/")
         yield Action(
@@ -71,7 +68,7 @@ def _stock(ranges: ActionRanges) -> Iterator[Package | Action]:
             name=name,
             annotations=one.annotations(),
             exec={"kind": KIND, "code": one.code, "binary": False, BUILTIN: one.name},
-            limits=limits,
+            limits=ranges.defaults,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from aowhisk.errors import ConfigError
@@ -77,6 +77,11 @@ class ActionRanges:
     logs: Range = Range("log size", " MB", 0, 10, 10)
     concurrency: Range = Range("concurrency", "", 1, 1, 1)
 
+    @property
+    def defaults(self) -> dict[str, int]:
+        """What an action gets that does not ask."""
+        return {one.name: getattr(self, one.name).default for one in fields(self)}
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -123,6 +128,18 @@ class Limits:
                 f"there is no limit {name!r} of a namespace; there are {', '.join(known)}"
             )
         raise ConfigError(f"the limit {name} cannot be {value!r}")
+
+    def check_action(self, asked: Mapping[str, int]) -> None:
+        """Refuse (400) limits of an action, by OpenWhisk's names, that it may not have."""
+        for name, value in asked.items():
+            if name != "instances":
+                getattr(self.actions, name).check(value)
+            elif value > self.concurrent_invocations:
+                raise Refusal(
+                    400,
+                    "max action instance concurrency must not exceed your namespace concurrency "
+                    f"of {self.concurrent_invocations}.",
+                )
 
     def check_kind(self, kind: str) -> None:
         """Refuse an action of a kind that the namespace may not have."""

@@ -84,7 +84,7 @@ class Packages:
         package = self._store.get(Package, path)
         bound, parameters = self._store.package_of(path)
         inside = self._store.all(Action, bound.path)
-        feeds = [action for action in inside if action.annotations.get("feed")]
+        feeds = [action for action in inside if "feed" in action.annotations]  # whatever it says
         return Reply(
             package.to_json(parameters=parameters)
             | {

@@ -21,7 +21,7 @@ PYTHON = "python:3.10"
 
 _HERE = Path(__file__).parent
 _PYTHONS = ("python:3", *(f"python:3.{minor}" for minor in range(9, 15)))
-_NODES = range(12, 100, 2)  # even numbers are the ones with long support, of which there are images
+_NODES = range(10, 100, 2)  # even numbers are the ones with long support, of which there are images
 _EXECUTABLES = {
     "go": ("go:1.15", "go:1.17", "go:1.20", "go:1.22"),
     "rust": ("rust:1.34",),
@@ -149,7 +149,7 @@ class Runtimes:
         is none here."""
         found = self._by_kind.get(kind) or self._defaults.get(kind)
         if found is None:
-            valid = ", ".join(f"'{one}'" for one in self._by_kind)
+            valid = ", ".join(f"'{one}'" for one in (*self._by_kind, "sequence", "blackbox"))
             raise Refusal.malformed(
                 f"The specified runtime '{kind}' is not supported by this platform. "
                 f"Valid values are: {valid}."

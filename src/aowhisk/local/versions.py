@@ -10,20 +10,20 @@ from aowhisk.models import JSON
 
 __all__ = ["bumped", "version_from"]
 
-_VERSION = re.compile(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:\..*)?", re.ASCII | re.DOTALL)
+_NUMBER = re.compile(r"\+?[0-9]{1,20}|-0+")
 
 
 def version_from(body: Mapping[str, JSON]) -> str | None:
-    """The version that a PUT gives, None where it gives none. What is left out at its end is 0
-    (ENT/SemVer.scala)."""
+    """The version that a PUT gives, None where it gives none. What is left out at its end is 0,
+    and what follows the third number is not looked at."""
     value = body.get("version")
     if value is None:
         return None
-    parts = _VERSION.fullmatch(value) if isinstance(value, str) else None
-    numbers = [int(part or 0) for part in parts.groups()] if parts else [0]
-    if not any(numbers):
+    parts = value.rstrip(".").split(".")[:3] if isinstance(value, str) else []
+    numbers = [int(part) for part in parts if _NUMBER.fullmatch(part)]
+    if len(numbers) < len(parts) or not any(numbers) or max(numbers) >= 1 << 31:
         raise Refusal.malformed("semantic version malformed")
-    return ".".join(map(str, numbers))
+    return ".".join(map(str, [*numbers, 0, 0][:3]))
 
 
 def bumped(version: str) -> str:

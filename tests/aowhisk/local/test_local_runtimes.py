@@ -49,6 +49,7 @@ def test_nodejs_is_offered_up_to_the_version_that_is_installed(
     offered = kinds(Runtimes.here(), "nodejs")
 
     assert offered == {
+        "nodejs:10": False,
         "nodejs:12": False,
         "nodejs:14": False,
         "nodejs:16": False,

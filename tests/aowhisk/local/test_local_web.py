@@ -250,7 +250,13 @@ async def test_a_secret_is_asked_for_in_a_header(rest: Any, web: httpx.AsyncClie
         assert right.status_code == 200
 
 
-@pytest.mark.parametrize("value", [False, None, {}, []])
+async def test_a_secret_that_is_false_is_not_asked_for(rest: Any, web: httpx.AsyncClient) -> None:
+    await put(rest, "a", require_whisk_auth=False)
+
+    assert (await web.get("default/a")).status_code == 200
+
+
+@pytest.mark.parametrize("value", [None, {}, []])
 async def test_a_secret_that_is_none_lets_nobody_in(
     rest: Any, web: httpx.AsyncClient, value: Any
 ) -> None:

@@ -63,7 +63,9 @@ class _Call:
         match annotations["require-whisk-auth"]:
             case True:
                 return self.caller is not None
-            case str() | int() | float() as secret if secret is not False:
+            case False:
+                return True
+            case str() | int() | float() as secret:
                 return self.context.headers.get("x-require-whisk-auth") == str(secret)
         return False
 
