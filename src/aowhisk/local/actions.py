@@ -16,7 +16,7 @@ from aowhisk.local.incidents import distorted, refuse
 from aowhisk.local.invocation import Invocation, User
 from aowhisk.local.invoker import Invoker
 from aowhisk.local.limits import Limits
-from aowhisk.local.listing import Page
+from aowhisk.local.listing import Page, whole
 from aowhisk.local.names import check_name
 from aowhisk.local.payload import check_length, payload_of
 from aowhisk.local.runtimes import Runtimes
@@ -176,11 +176,12 @@ class Actions:
         value = request.query.get("timeout")
         if value is None:
             return self._limits.blocking_wait
-        if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= longest:
+        wait = whole(value, bits=32)
+        if wait is None or not 1 <= wait <= longest:
             raise Refusal.query(
                 "timeout", f"Timeout must be number of milliseconds up to {longest}."
             )
-        return int(value) / 1000
+        return wait / 1000
 
 
 def _accepted(invocation: Invocation) -> Reply:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aowhisk.local.http import Refusal, Reply, Request
 from aowhisk.local.invocation import User
 from aowhisk.local.listing import Page, whole
-from aowhisk.local.names import check_activation_id, check_name
+from aowhisk.local.names import check_activation_id, is_name
 from aowhisk.local.records import Record, Records
 
 __all__ = ["Activations"]
@@ -25,43 +25,34 @@ class Activations:
             raise Refusal.no_route()
         if names in ([], [""]):
             return self._list(request, namespace)
-        if len(names) == 2 and names[1] not in ("logs", "result"):
+        if len(names) == 2 and names[1] not in ("", "logs", "result"):
             raise Refusal.no_route()
         check_activation_id(names[0])
         record = self._records.get(namespace, names[0])
         if record is None:
             raise Refusal.no_entity()
-        if len(names) == 1:
+        if len(names) == 1 or not names[1]:
             return Reply(record.document)
         return Reply({"logs": record.document["logs"]} if names[1] == "logs" else record.response)
 
     def _list(self, request: Request, namespace: str) -> Reply:
         page, docs = Page.of(request, "activations"), request.flag("docs")
+        name, since, upto = _name(request), _time(request, "since"), _time(request, "upto")
         if docs and page.count:
             raise Refusal(400, "The parameter 'docs' is not permitted with 'count'.")
-        found = self._records.find(
-            namespace,
-            name=_name(request),
-            since=_time(request, "since"),
-            upto=_time(request, "upto"),
-        )
+        found = self._records.find(namespace, name=name, since=since, upto=upto)
         return page.reply(found, (lambda record: record.document) if docs else Record.to_summary)
 
 
 def _name(request: Request) -> str | None:
-    name = request.query.get("name")
-    if not name:
+    name = request.query.get("name", "")
+    parts = [part for part in name.split("/") if part]
+    if parts and len(parts) <= 2 and all(map(is_name, parts)):
+        return "/".join(parts)
+    if not name.strip():
         return None
-    parts = name.split("/")
-    try:
-        if len(parts) > 2:
-            raise Refusal.no_entity()
-        for part in parts:
-            check_name(part)
-    except Refusal:
-        text = f"Parameter may be a 'simple' name or 'package-name/simple' name: {name}"
-        raise Refusal.query("name", text) from None
-    return name
+    text = f"Parameter may be a 'simple' name or 'package-name/simple' name: {name}"
+    raise Refusal.query("name", text)
 
 
 def _time(request: Request, name: str) -> int | None:

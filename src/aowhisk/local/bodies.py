@@ -157,8 +157,7 @@ def parameters_from(body: Mapping[str, JSON]) -> dict[str, Parameter] | None:
     found: dict[str, Parameter] = {}
     for key, item in _keyed(value):
         found[key] = Parameter(item.get("value"), item.get("init") is True)
-    size = sum(len(key.encode()) + len(to_json(p.value)) for key, p in found.items())
-    _check_size("parameters", size, LARGEST_PARAMETERS)
+    _check_size("parameters", {key: one.value for key, one in found.items()})
     return found
 
 
@@ -180,8 +179,7 @@ def annotations_from(body: Mapping[str, JSON]) -> dict[str, JSON] | None:
     if value is None:
         return None
     found = {key: item.get("value") for key, item in _keyed(value)}
-    size = sum(len(key.encode()) + len(to_json(item)) for key, item in found.items())
-    _check_size("annotations", size, LARGEST_PARAMETERS)
+    _check_size("annotations", found)
     return found
 
 
@@ -223,7 +221,7 @@ def _unwanted_from(body: Mapping[str, JSON]) -> list[str]:
 
 
 def _shown(value: JSON) -> str:
-    return to_json(value).decode("utf-8", "surrogatepass")
+    return to_json(value).decode()
 
 
 def _keyed(value: JSON) -> list[tuple[str, Mapping[str, JSON]]]:
@@ -251,6 +249,8 @@ def _publish(body: Mapping[str, JSON], old: Package | None) -> bool:
     return old.publish if old else False
 
 
-def _check_size(field: str, size: int, allowed: int) -> None:
-    if size > allowed:
-        raise Refusal(413, f"{field} larger than allowed: {size} > {allowed} bytes.")
+def _check_size(field: str, values: Mapping[str, JSON]) -> None:
+    size = sum(len(key.encode("utf-8", "replace")) + len(to_json(v)) for key, v in values.items())
+    if size > LARGEST_PARAMETERS:
+        told = f"{field} larger than allowed: {size} > {LARGEST_PARAMETERS} bytes."
+        raise Refusal(413, told)

@@ -94,7 +94,7 @@ class Builtins:
 
 
 def _response(result: JSON) -> Response:
-    return Response.told(result, to_json(result).decode("utf-8", "surrogatepass"))
+    return Response.told(result, to_json(result).decode())
 
 
 def _failed(thrown: Thrown) -> Response:

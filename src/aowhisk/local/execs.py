@@ -60,7 +60,7 @@ def _code(value: Mapping[str, JSON], kind: str, runtimes: Runtimes) -> dict[str,
             f"'code' must be a string or attachment object defined in 'exec' for '{kind}' actions"
         )
     code = _text(value["code"])
-    size = len(code.encode("utf-8", "surrogatepass"))
+    size = len(code.encode("utf-8", "replace"))
     if size > LARGEST_CODE:
         raise Refusal(413, f"exec larger than allowed: {size} > {LARGEST_CODE} bytes.")
     return {"kind": runtime.kind, "code": code, "binary": _is_base64(code.strip())}
@@ -83,8 +83,8 @@ def _blackbox(value: Mapping[str, JSON]) -> dict[str, JSON]:
 def _text(code: JSON) -> str:
     if isinstance(code, str):
         return code
-    shown = to_json(code).decode("utf-8", "surrogatepass")
-    raise Refusal.malformed(f"Could not deserialize as attachment record: {shown}")
+    told = f"Could not deserialize as attachment record: {to_json(code).decode()}"
+    raise Refusal.malformed(told)
 
 
 def _is_base64(text: str) -> bool:

@@ -47,7 +47,7 @@ class Firing:
         for rule, link in links.items():
             told = {"rule": rule, "action": str(link.action)}
             told |= self._follow(user, rule, link, given, request.id)
-            logs.append(to_json(told).decode("utf-8", "surrogatepass"))
+            logs.append(to_json(told).decode())
         record = _record(user, trigger, payload, start, logs)
         self._records.add(record)
         return record.id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ class Reply:
         if self.content is not None:
             return self.content
         if self.plain:
-            return Content(self.body.encode(), _TEXT_TYPE)
+            return Content(self.body.encode("utf-8", "replace"), _TEXT_TYPE)
         return Content(to_json(self.body), _JSON_TYPE)
 
 
@@ -256,8 +257,9 @@ def refused(request: Request, refusal: Refusal) -> Reply:
 
 
 def to_json(value: JSON) -> bytes:
-    """Compact JSON."""
-    return _ENCODER.encode(value).encode("utf-8", "surrogatepass")
+    """Compact JSON. Half of a surrogate pair, which no UTF-8 holds, becomes a question mark as on
+    the JVM."""
+    return _ENCODER.encode(value).encode("utf-8", "replace")
 
 
 def parse_json(data: bytes) -> JSON:
@@ -283,8 +285,15 @@ def _constant(name: str) -> JSON:
     raise ValueError(f"{name} is not JSON")
 
 
+def _float(text: str) -> float:
+    number = float(text)
+    if number in (math.inf, -math.inf):
+        raise ValueError(f"the number {text[:20]} is too large")
+    return number
+
+
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-_DECODER = json.JSONDecoder(parse_constant=_constant)
+_DECODER = json.JSONDecoder(parse_constant=_constant, parse_float=_float)
 
 
 def _depth(text: str) -> int:

@@ -30,14 +30,14 @@ class Page:
     @classmethod
     def of(cls, request: Request, collection: str) -> Page:
         """From the query; raises Refusal."""
-        limit = _number(request, "limit", 30, collection)
-        if not 0 <= limit <= LARGEST:
-            text = f"The value '{limit}' is not in the range of 0 to {LARGEST} for {collection}."
-            raise Refusal.query("limit", text)
         skip = _number(request, "skip", 0, collection)
         if skip < 0:
             text = f"The value '{skip}' is not greater than or equal to 0 for {collection}."
             raise Refusal.query("skip", text)
+        limit = _number(request, "limit", 30, collection)
+        if not 0 <= limit <= LARGEST:
+            text = f"The value '{limit}' is not in the range of 0 to {LARGEST} for {collection}."
+            raise Refusal.query("limit", text)
         return cls(collection, limit or LARGEST, skip, request.flag("count"))
 
     def reply(self, items: Iterable[T], show: Callable[[T], JSON]) -> Reply:

@@ -213,3 +213,29 @@ def test_a_namespaces_limits_say_what_its_actions_may_ask_for() -> None:
     limits = Limits().overlaid({"maxActionTimeout": 1000})
 
     assert limits.actions.defaults["timeout"] == 1000
+
+
+async def test_half_of_a_surrogate_pair_is_answered_as_a_question_mark(rest: Any) -> None:
+    body = rb'{"parameters":[{"key":"\ud800","value":"\udfff"}],"annotations":[]}'
+    headers = {"content-type": "application/json"}
+
+    made = await rest.http.put("packages/p", content=body, headers=headers)
+    await put(rest, {"exec": CODE})
+    told = await rest.http.post(
+        "actions/a?blocking=true&result=true", content=rb'{"x":"\ud800"}', headers=headers
+    )
+
+    assert made.status_code == 200
+    assert made.json()["parameters"] == [{"key": "?", "value": "?"}]
+    assert (told.status_code, told.json()) == (200, {"x": "?"})
+
+
+async def test_a_number_that_no_float_holds_is_malformed(rest: Any) -> None:
+    answer = await rest.http.put(
+        "triggers/t",
+        content=b'{"parameters":[{"key":"x","value":1e400}]}',
+        headers={"content-type": "application/json"},
+    )
+
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith(MALFORMED)

@@ -210,3 +210,33 @@ async def test_what_there_is_not_is_refused(rest: Any, method: str, path: str, s
     url = f"http://ow{path}" if path.startswith("/") else path
 
     assert (await rest.http.request(method, url)).status_code == status
+
+
+async def test_a_record_is_also_found_with_a_slash_at_the_end(rest: Any) -> None:
+    await rest.put("a")
+    activation = (await rest.invoke("a")).json()["activationId"]
+
+    assert (await rest.http.get(f"activations/{activation}/")).status_code == 200
+    assert (await rest.http.get(f"activations/{activation}/logs/")).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["a", "/a", "a/", " "])
+async def test_the_name_of_a_filter_may_have_slashes_around_it(rest: Any, name: str) -> None:
+    await rest.put("a")
+    await rest.invoke("a")
+
+    assert len((await rest.http.get("activations", params={"name": name})).json()) == 1
+
+
+async def test_of_wrong_parameters_of_a_list_the_first_is_told(rest: Any) -> None:
+    for wrong in ("docs=x&name=$", "name=$&since=x", "since=x&upto=x", "skip=x&limit=x"):
+        answer = await rest.http.get(f"activations?count=true&docs=true&{wrong}")
+
+        first = wrong.partition("=")[0]
+        assert answer.json()["error"].startswith(f"The query parameter '{first}' was malformed")
+
+
+async def test_the_wait_may_have_a_sign(rest: Any) -> None:
+    await rest.put("a", "import time\n\n\ndef main(args):\n    time.sleep(2)\n    return {}\n")
+
+    assert (await rest.invoke("a", "blocking=true&timeout=%2B5")).status_code == 202
