@@ -25,6 +25,7 @@ _KEPT = (
     "TZ",
     "LD_LIBRARY_PATH",
     "DYLD_LIBRARY_PATH",
+    "NODE_PATH",
 )
 
 

@@ -100,6 +100,7 @@ def main() -> None:
     """Wait for the request, and become."""
     requests, answers, lifeline = worker.descriptors()
     worker.end_with_the_server(lifeline)
+    worker.limit_open_files()
     os.set_inheritable(lifeline, True)  # the pipe's other end is what matters, and it is kept open
     init = json.loads(first_line(requests))["init"]
     os.environ.update(init["env"])

@@ -31,6 +31,18 @@ function write(text) {
   }
 }
 
+// What was logged may still wait for room in its pipe, and belongs to the activation that ends here.
+function logged(stream) {
+  if (!stream.writableLength || stream.writableEnded || stream.destroyed) return undefined;
+  return new Promise((resolve) => { stream.write('', () => resolve()); });
+}
+
+async function answerLogged(id, value, failed) {
+  const waiting = [process.stdout, process.stderr].map(logged).filter(Boolean);
+  if (waiting.length > 0) await Promise.all(waiting);
+  answer(id, value, failed);
+}
+
 function answer(id, value, failed) {
   let text;
   try {
@@ -106,19 +118,16 @@ function run(handler, request) {
     result = handler(value);
   } catch (problem) { // what is thrown at once is the developer's; what is rejected is a result
     console.error(problem);
-    answer(id, { error: `An error has occurred: ${problem}` }, true);
+    answerLogged(id, { error: `An error has occurred: ${problem}` }, true);
     return;
   }
   Promise.resolve(result).then(
     (end) => end === undefined ? {} : end,
     (problem) => ({ error: problem ? told(problem) : {} }),
   ).then((end) => {
-    if (typeof end === 'object') {
-      answer(id, end, false);
-    } else {
-      console.error(`Result must be of type object but has type "${typeof end}":`, end);
-      answer(id, { error: NO_OBJECT }, true);
-    }
+    if (typeof end === 'object') return answerLogged(id, end, false);
+    console.error(`Result must be of type object but has type "${typeof end}":`, end);
+    return answerLogged(id, { error: NO_OBJECT }, true);
   });
 }
 
@@ -138,7 +147,7 @@ function serve(handler) {
   input.on('close', () => process.exit(0)); // the server is gone
 }
 
-function main() {
+async function main() {
   const init = JSON.parse(fs.readFileSync(initial, 'utf8'));
   fs.closeSync(initial);
   let handler;
@@ -150,7 +159,7 @@ function main() {
       console.error('Error during initialization:', problem);
       text = `Initialization has failed due to: ${stackOf(problem)}`;
     }
-    answer('', { error: text }, true);
+    await answerLogged('', { error: text }, true);
     process.exit(1);
   }
   serve(handler);

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 NO_BINARY = "The action failed to generate or locate a binary. See logs for details."
 NO_START = "Cannot start action. Check logs for details."
 NO_CODE = "Missing main/no code to execute."
+OPEN_FILES = 1024
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
@@ -46,6 +47,13 @@ def end_with_the_server(lifeline: int) -> None:
             sys.exit(1)
     except BlockingIOError:
         pass
+
+
+def limit_open_files() -> None:
+    """As in a container of OpenWhisk (ulimit nofile)."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = OPEN_FILES if most == resource.RLIM_INFINITY else min(OPEN_FILES, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
 
 def unpack(packed: bytes) -> None:
@@ -158,6 +166,7 @@ def main() -> None:
         os.close(answers)
     os.set_inheritable(requests, False)
     end_with_the_server(lifeline)
+    limit_open_files()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     sys.argv[:] = ["main__.py"]
     sys.path[0] = os.getcwd()  # not the folder of this file

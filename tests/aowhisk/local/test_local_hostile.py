@@ -143,6 +143,22 @@ async def test_a_fork_bomb_is_put_out(
     await until(lambda: len(of_containers(ow)) < 8)
 
 
+async def test_it_can_open_as_many_files_as_a_container_and_no_more(
+    hostile: Callable[..., Any],
+) -> None:
+    code = (
+        "def main(args):\n    files = []\n    try:\n        while True:\n"
+        "            files.append(open('/dev/null'))\n"
+        "    except OSError as problem:\n"
+        "        return {'errno': problem.errno, 'open': len(files)}\n"
+    )
+
+    result = (await hostile(code))["response"]["result"]
+
+    assert result["errno"] == 24  # EMFILE
+    assert 1000 < result["open"] < 1024
+
+
 async def test_what_fills_stdout_is_cut_and_runs_out_of_time(hostile: Callable[..., Any]) -> None:
     code = "def main(args):\n    while True:\n        print('x' * 1000)\n"
 

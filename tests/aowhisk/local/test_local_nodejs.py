@@ -280,6 +280,48 @@ async def test_what_is_written_is_the_log_of_its_own_activation(js: Js) -> None:
     assert sorted(line[31:] for line in second["logs"]) == ["stderr: err 2", "stdout: out 2"]
 
 
+@pytest.mark.parametrize(
+    "end", ["return {};", "return Promise.resolve({});", "return 5;", "throw 'x';"]
+)
+async def test_all_that_is_written_is_in_the_log_however_much_that_is(js: Js, end: str) -> None:
+    await js.put(
+        "function main(args) {\n"
+        "  for (let i = 0; i < args.n; i++) console.log(`${i} ${'x'.repeat(90)}`);\n"
+        f"  {end} }}"
+    )
+
+    logs = (await js.record(n=20_000))["logs"]
+
+    assert [int(line.split()[2]) for line in logs if " stdout: " in line] == list(range(20_000))
+
+
+async def test_the_log_is_cut_where_it_is_over_its_limit(js: Js) -> None:
+    await js.put(
+        "function main() {\n"
+        "  for (let i = 0; i < 20000; i++) console.log('x'.repeat(90));\n"
+        "  return {} }",
+        limits={"logs": 1},
+    )
+
+    logs = (await js.record())["logs"]
+
+    assert logs[-1].endswith("exceeds the limit of 1048576 bytes.")
+    assert len(logs) == 1 + 1048576 // (90 + 71)
+
+
+async def test_modules_are_also_found_where_node_path_says(
+    opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "helper.js").write_text("exports.n = 7;")
+    monkeypatch.setenv("NODE_PATH", str(tmp_path / "modules"))
+    async with opened() as (_, rest):
+        js = Js(rest)
+        await js.put("const { n } = require('helper'); function main() { return {n} }")
+
+        assert (await js.response())["result"] == {"n": 7}
+
+
 async def test_the_environment_is_that_of_each_activation(js: Js) -> None:
     await js.put(
         "function main() { return {id: process.env.__OW_ACTIVATION_ID, "
