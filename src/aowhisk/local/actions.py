@@ -11,7 +11,7 @@ from aowhisk.local.entities import Action, Package
 from aowhisk.local.execs import check_binary
 from aowhisk.local.fault_file import plan_of
 from aowhisk.local.faults import FaultPlan
-from aowhisk.local.http import Refusal, Reply, Request
+from aowhisk.local.http import Refusal, Reply
 from aowhisk.local.incidents import distorted, refuse
 from aowhisk.local.invocation import Invocation, User
 from aowhisk.local.invoker import Invoker
@@ -19,6 +19,7 @@ from aowhisk.local.limits import Limits
 from aowhisk.local.listing import Page, whole
 from aowhisk.local.names import check_name
 from aowhisk.local.payload import check_length, payload_of
+from aowhisk.local.request import Request
 from aowhisk.local.runtimes import Runtimes
 from aowhisk.local.store import Store
 from aowhisk.local.target import Target

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from aowhisk.local.http import Refusal, Reply, Request
+from aowhisk.local.http import Refusal, Reply
 from aowhisk.local.invocation import User
 from aowhisk.local.listing import Page, whole
 from aowhisk.local.names import check_activation_id, is_name
 from aowhisk.local.records import Record, Records
+from aowhisk.local.request import Request
 
 __all__ = ["Activations"]
 

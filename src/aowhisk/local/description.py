@@ -6,8 +6,9 @@ import json
 from functools import cache
 from pathlib import Path
 
-from aowhisk.local.http import Content, Refusal, Reply, Request
+from aowhisk.local.http import Content, Refusal, Reply
 from aowhisk.local.media import accepts
+from aowhisk.local.request import Request
 from aowhisk.models import JSON
 
 __all__ = ["document", "tell"]

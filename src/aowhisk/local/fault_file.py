@@ -11,7 +11,8 @@ from pathlib import Path
 from aowhisk.errors import ConfigError
 from aowhisk.local import faults
 from aowhisk.local.faults import Fault, FaultPlan, RequestFault
-from aowhisk.local.http import Refusal, Request
+from aowhisk.local.http import Refusal
+from aowhisk.local.request import Request
 from aowhisk.manifest.document import parse
 from aowhisk.models import JSON, Status
 

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from aowhisk.local.actions import Actions
 from aowhisk.local.entities import Link, Trigger
 from aowhisk.local.entitlement import Entitlement
-from aowhisk.local.http import Refusal, Request, to_json
+from aowhisk.local.http import Refusal, to_json
 from aowhisk.local.invocation import User
 from aowhisk.local.payload import check_length, headers_of
 from aowhisk.local.records import Record, Records
+from aowhisk.local.request import Request
 from aowhisk.models import JSON, Status
 
 __all__ = ["Firing"]

@@ -1,17 +1,13 @@
-"""One request and one answer over ASGI 3, as OpenWhisk's controller reads and writes them."""
+"""Answers over ASGI 3, refusals among them, and JSON, as OpenWhisk's controller writes them."""
 
 from __future__ import annotations
 
 import json
 import math
-import secrets
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, TypeAlias
-from urllib.parse import parse_qsl, unquote_to_bytes
 
-from aowhisk.local.media import accepts
 from aowhisk.models import JSON
 
 __all__ = [
@@ -24,7 +20,6 @@ __all__ = [
     "Content",
     "Refusal",
     "Reply",
-    "Request",
     "parse_json",
     "to_json",
 ]
@@ -33,7 +28,6 @@ ASGIScope: TypeAlias = MutableMapping[str, Any]
 ASGIReceive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 ASGISend: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-MAX_REQUEST = 50 * 1024 * 1024
 MAX_DEPTH = 1000
 OVERLOADED = (
     "The server is currently unavailable (because it is overloaded or down for maintenance)."
@@ -47,8 +41,6 @@ CORS = (
 _JSON_TYPE = "application/json"
 _TEXT_TYPE = "text/plain; charset=UTF-8"
 _BODILESS = frozenset({204, 304})
-_TRUE = frozenset({"true", "yes", "on", "1"})
-_FALSE = frozenset({"false", "no", "off", "0"})
 
 
 class Refusal(Exception):
@@ -62,6 +54,7 @@ class Refusal(Exception):
         self.text = text
         self.headers = dict(headers or {})
         self.cors = cors
+        self.plain = False
 
     @classmethod
     def malformed(cls, text: str) -> Refusal:
@@ -84,6 +77,14 @@ class Refusal(Exception):
         return cls(404, "The requested resource does not exist.")
 
     @classmethod
+    def unread(cls, status: int, text: str) -> Refusal:
+        """The request itself could not be taken. That is told by the HTTP server below the
+        controller: in plain text and without an id; and the connection ends."""
+        refusal = cls(status, text, headers={"connection": "close"}, cors=False)
+        refusal.plain = True
+        return refusal
+
+    @classmethod
     def unacceptable(cls, offer: str) -> Refusal:
         """406: the client accepts no `offer`, which is all there is."""
         text = f"Resource representation is only available with these types:\n{offer}"
@@ -104,7 +105,7 @@ NO_CONTENT = Content(b"", "")
 @dataclass(slots=True)
 class Reply:
     """An answer; `body` is JSON, or a text for text/plain; `content`, where given, is sent in its
-    place. One of a gateway (`is_gateway`) has no header of ours."""
+    place. One of who stands before the controller (`is_below`) has no header of ours."""
 
     body: JSON
     status: int = 200
@@ -114,7 +115,7 @@ class Reply:
     cors: bool = True
     dropped: bool = False
     content: Content | None = None
-    is_gateway: bool = False
+    is_below: bool = False
 
     def to_content(self) -> Content:
         """What is sent."""
@@ -125,108 +126,10 @@ class Reply:
         return Content(to_json(self.body), _JSON_TYPE)
 
 
-class Request:
-    """One HTTP request. `parts` are the decoded segments of the path, an empty last one where it
-    ends with a slash."""
-
-    __slots__ = ("_query", "_receive", "_scope", "headers", "id", "method", "parts")
-
-    def __init__(self, scope: ASGIScope, receive: ASGIReceive) -> None:
-        self._scope = scope
-        self._receive = receive
-        self._query: Mapping[str, str] | None = None
-        self.method: str = scope["method"]
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.parts = _parts(scope)
-        given = self.headers.get(b"x-request-id", b"").decode("latin-1")
-        self.id = given if given and not given.startswith("sid_") else secrets.token_hex(16)
-
-    @property
-    def raw_query(self) -> str:
-        """The query as it came."""
-        return str(self._scope.get("query_string", b"").decode("latin-1"))
-
-    @property
-    def query(self) -> Mapping[str, str]:
-        """The query's parameters; of a repeated one the first counts."""
-        if self._query is None:
-            self._query = _query_of(self.raw_query)
-        return self._query
-
-    def header(self, name: str) -> str | None:
-        """The value of a header, None where there is none; `name` in lower case."""
-        value = self.headers.get(name.encode())
-        return None if value is None else value.decode("latin-1")
-
-    def flag(self, name: str, default: bool = False) -> bool:
-        """A boolean of the query, read as pekko-http does."""
-        value = self.query.get(name, "").lower()
-        if not value:
-            return default
-        if value not in _TRUE and value not in _FALSE:
-            raise Refusal.query(name, f"'{self.query[name]}' is not a valid Boolean value")
-        return value in _TRUE
-
-    @property
-    def is_local(self) -> bool:
-        """Whether it comes from this machine, or from this process."""
-        client = self._scope.get("client")
-        return client is None or client[0] == "::1" or str(client[0]).startswith("127.")
-
-    @property
-    def length(self) -> int:
-        """Content-Length, 0 where there is none."""
-        return int(self.headers.get(b"content-length", b"0") or 0)
-
-    async def body(self) -> bytes:
-        """The whole body."""
-        if self.length > MAX_REQUEST:
-            raise Refusal(400, "Request too large")
-        message = await self._receive()
-        first: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            return first
-        chunks, size = [first], len(first)
-        while message.get("more_body", False):
-            message = await self._receive()
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > MAX_REQUEST:
-                raise Refusal(400, "Request too large")
-        return b"".join(chunks)
-
-    async def json(self) -> JSON:
-        """The body as JSON."""
-        return self.parse(await self.body())
-
-    def parse(self, data: bytes) -> JSON:
-        """`data`, which is the body, as JSON; 415 where it is said to be something else."""
-        kind = self.headers.get(b"content-type", b"application/octet-stream").decode("latin-1")
-        kind = kind.partition(";")[0].strip()
-        if data and kind.lower() != "application/json":
-            raise Refusal(
-                415,
-                f"The request's Content-Type [{kind}] is not supported. "
-                "Expected:\napplication/json",
-            )
-        return parse_json(data)
-
-    @property
-    def accepts_json(self) -> bool:
-        """Whether the client takes JSON."""
-        accept = self.header("accept")
-        return accept in (None, "*/*", _JSON_TYPE) or accepts(accept, _JSON_TYPE)
-
-    @property
-    def accepts_text(self) -> bool:
-        """Whether the client takes plain text."""
-        return accepts(self.header("accept"), _TEXT_TYPE)
-
-
-async def send_reply(send: ASGISend, request: Request, reply: Reply) -> None:
-    """Write `reply`."""
+async def send_reply(send: ASGISend, reply: Reply, *, asked: str, method: str) -> None:
+    """Write `reply` to the request with the id `asked`."""
     content = reply.to_content()
-    headers = [] if reply.is_gateway else [(b"x-request-id", request.id.encode("latin-1"))]
+    headers = [] if reply.is_below else [(b"x-request-id", asked.encode("latin-1"))]
     if content.type:
         headers.append((b"content-type", content.type.encode()))
     if reply.status not in _BODILESS:
@@ -241,15 +144,22 @@ async def send_reply(send: ASGISend, request: Request, reply: Reply) -> None:
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     if reply.dropped:
         raise ConnectionResetError("the reply was dropped on purpose")
-    await send(
-        {"type": "http.response.body", "body": b"" if request.method == "HEAD" else content.data}
-    )
+    await send({"type": "http.response.body", "body": b"" if method == "HEAD" else content.data})
 
 
-def refused(request: Request, refusal: Refusal) -> Reply:
-    """The answer that tells of a refusal."""
+def refused(refusal: Refusal, asked: str) -> Reply:
+    """The answer that tells of a refusal of the request with the id `asked`."""
+    if refusal.plain:
+        return Reply(
+            refusal.text,
+            refusal.status,
+            plain=True,
+            headers=tuple(refusal.headers.items()),
+            cors=False,
+            is_below=True,
+        )
     return Reply(
-        {"error": refusal.text, "code": request.id},
+        {"error": refusal.text, "code": asked},
         refusal.status,
         headers=tuple(refusal.headers.items()),
         cors=refusal.cors,
@@ -274,11 +184,6 @@ def parse_json(data: bytes) -> JSON:
         raise Refusal.malformed("JSON input nested too deeply") from None
     except ValueError as problem:
         raise Refusal.malformed(f"{problem}") from None
-
-
-@lru_cache(256)
-def _query_of(raw: str) -> Mapping[str, str]:
-    return dict(reversed(parse_qsl(raw, keep_blank_values=True))) if raw else {}
 
 
 def _constant(name: str) -> JSON:
@@ -311,15 +216,3 @@ def _depth(text: str) -> int:
         elif sign in "]}":
             depth -= 1
     return deepest
-
-
-def _parts(scope: ASGIScope) -> list[str]:
-    raw: bytes | None = scope.get("raw_path")
-    if raw is None:
-        return str(scope["path"]).split("/")[1:]
-    raw = raw.partition(b"?")[0]
-    if not raw.startswith(b"/"):  # a whole URL is a path, too (RFC 9112, 3.2.2)
-        raw = b"/" + raw.partition(b"://")[2].partition(b"/")[2]
-    if b"%" not in raw:
-        return raw.decode("utf-8", "replace").split("/")[1:]
-    return [unquote_to_bytes(part).decode("utf-8", "replace") for part in raw.split(b"/")][1:]

@@ -115,7 +115,7 @@ async def distorted(faults: FaultPlan, what: Invocation | str, reply: Reply) -> 
     if gateway := _due(faults, GatewayTimeout, what):
         await anyio.sleep(gateway.seconds)
         content = Content(_PAGE, "text/html")
-        return Reply(None, 504, content=content, cors=False, is_gateway=True)
+        return Reply(None, 504, content=content, cors=False, is_below=True)
     if _due(faults, DropReply, what):
         reply.dropped = True
     return reply

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from aowhisk.local.http import Refusal, Reply, Request
+from aowhisk.local.http import Refusal, Reply
+from aowhisk.local.request import Request
 from aowhisk.models import JSON
 
 __all__ = ["Page", "whole"]

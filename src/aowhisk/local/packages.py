@@ -5,10 +5,11 @@ from __future__ import annotations
 from aowhisk.local.bodies import binding_from, package_from
 from aowhisk.local.entities import Action, Binding, Package
 from aowhisk.local.entitlement import Entitlement
-from aowhisk.local.http import Refusal, Reply, Request
+from aowhisk.local.http import Refusal, Reply
 from aowhisk.local.invocation import User
 from aowhisk.local.listing import Page
 from aowhisk.local.names import check_name
+from aowhisk.local.request import Request
 from aowhisk.local.store import Store
 from aowhisk.models import JSON
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from aowhisk.local.http import Refusal, Request
+from aowhisk.local.http import Refusal
 from aowhisk.local.limits import LARGEST_PAYLOAD
+from aowhisk.local.request import Request
 from aowhisk.models import JSON
 
 __all__ = ["check_length", "headers_of", "payload_of"]

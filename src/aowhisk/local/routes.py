@@ -17,7 +17,6 @@ from aowhisk.local.http import (
     ASGISend,
     Refusal,
     Reply,
-    Request,
     refused,
     send_reply,
 )
@@ -25,6 +24,7 @@ from aowhisk.local.incidents import distorted, refuse
 from aowhisk.local.invocation import User
 from aowhisk.local.limits import Limits
 from aowhisk.local.names import check_name, check_namespace
+from aowhisk.local.request import Request
 from aowhisk.local.runtimes import Runtimes
 from aowhisk.local.web import WebActions
 
@@ -72,13 +72,14 @@ class Routes:
             raise NotImplementedError(f"OpenWhisk speaks HTTP, not {scope['type']}")
         request = Request(scope, receive)
         try:
+            request.check_size()
             reply = await self._answer(request)
             is_json = not reply.plain and reply.content is None
             if is_json and reply.status < 400 and not request.accepts_json:
                 raise Refusal.unacceptable("application/json")
         except Refusal as refusal:
-            reply = refused(request, refusal)
-        await send_reply(send, request, reply)
+            reply = refused(refusal, request.id)
+        await send_reply(send, reply, asked=request.id, method=request.method)
 
     async def _answer(self, request: Request) -> Reply:
         parts = request.parts

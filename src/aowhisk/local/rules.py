@@ -7,11 +7,12 @@ from dataclasses import replace
 from aowhisk.local.entities import Action, Entity, Link, Package, Reference, Rule, Trigger
 from aowhisk.local.entitlement import Entitlement, not_yours
 from aowhisk.local.event_bodies import RuleChanges, rule_changes, state_from
-from aowhisk.local.http import Refusal, Reply, Request
+from aowhisk.local.http import Refusal, Reply
 from aowhisk.local.invocation import User
 from aowhisk.local.listing import Page
 from aowhisk.local.outcome import WHISK_ERROR
 from aowhisk.local.payload import check_length
+from aowhisk.local.request import Request
 from aowhisk.local.store import Store
 from aowhisk.models import JSON
 

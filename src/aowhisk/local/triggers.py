@@ -5,10 +5,11 @@ from __future__ import annotations
 from aowhisk.local.entities import Trigger
 from aowhisk.local.event_bodies import check_feed, trigger_changes
 from aowhisk.local.firing import Firing
-from aowhisk.local.http import NO_CONTENT, Refusal, Reply, Request
+from aowhisk.local.http import NO_CONTENT, Refusal, Reply
 from aowhisk.local.invocation import User
 from aowhisk.local.listing import Page
 from aowhisk.local.payload import check_length, payload_of
+from aowhisk.local.request import Request
 from aowhisk.local.store import Store
 from aowhisk.models import JSON
 

@@ -132,6 +132,13 @@ async def ow(tmp_path: Path) -> AsyncIterator[LocalOpenWhisk]:
 
 
 @pytest.fixture
+async def url(ow: LocalOpenWhisk) -> AsyncIterator[str]:
+    """Where `ow` is on a loopback port."""
+    async with on_a_port(ow) as found:
+        yield found
+
+
+@pytest.fixture
 async def rest(ow: LocalOpenWhisk) -> AsyncIterator[Rest]:
     async with client(ow) as http:
         yield Rest(http)

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from aowhisk.local.http import Refusal, Request
+from aowhisk.local.http import Refusal
+from aowhisk.local.request import Request
 from aowhisk.local.web.context import Context
 
 

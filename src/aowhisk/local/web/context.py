@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, quote_plus, unquote_plus
 
-from aowhisk.local.http import Refusal, Request, parse_json
+from aowhisk.local.http import Refusal, parse_json
 from aowhisk.local.media import Form, MediaType
+from aowhisk.local.request import Request
 from aowhisk.models import JSON
 
 __all__ = ["RESERVED", "Body", "Context"]

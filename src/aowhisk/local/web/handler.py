@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from aowhisk.local.actions import NOT_ALLOWED, Actions
 from aowhisk.local.entities import Action
 from aowhisk.local.entitlement import Entitlement
-from aowhisk.local.http import CORS_HEADERS, NO_CONTENT, Refusal, Reply, Request
+from aowhisk.local.http import CORS_HEADERS, NO_CONTENT, Refusal, Reply
 from aowhisk.local.invocation import Invocation, User
 from aowhisk.local.media import accepts
 from aowhisk.local.names import is_name
 from aowhisk.local.payload import check_length
+from aowhisk.local.request import Request
 from aowhisk.local.web.answer import EXTENSIONS, Answer, Unfit, to_answer
 from aowhisk.local.web.context import RESERVED, Body, Context
 from aowhisk.models import JSON, Status
