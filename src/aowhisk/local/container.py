@@ -117,7 +117,7 @@ class Container:
                 stderr=theirs_stderr,
                 pass_fds=theirs,
                 cwd=self._folder,
-                env={**launch.environ, name: mark},
+                env={**launch.environ, **dict(self.runtime.environ), name: mark},
                 start_new_session=True,
             )
         except BaseException:

@@ -25,7 +25,6 @@ _KEPT = (
     "TZ",
     "LD_LIBRARY_PATH",
     "DYLD_LIBRARY_PATH",
-    "NODE_PATH",
 )
 
 

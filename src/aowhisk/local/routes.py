@@ -101,7 +101,7 @@ class Routes:
             raise Refusal.no_route()
         if parts in (["namespaces"], ["namespaces", ""]) and request.method == "GET":
             return Reply([user.namespace])
-        if len(parts) < 3:
+        if len(parts) < 3 or not parts[1]:
             raise Refusal.no_route()
         return await self._inside(request, user, parts[1], parts[2], parts[3:])
 

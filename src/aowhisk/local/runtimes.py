@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import shutil
 import subprocess
@@ -62,13 +63,14 @@ NODE = Proxy(
 class Runtime:
     """One kind. A container is `command` with three file descriptors as arguments: where requests
     come from, where answers go, and the pipe whose other end is closed when the server is gone;
-    then `arguments`. `concurrent`: a container runs several activations at once, if the action's
-    limits say so."""
+    then `arguments`. `environ` is what this kind gets beside what all get. `concurrent`: a
+    container runs several activations at once, if the action's limits say so."""
 
     kind: str
     command: tuple[str, ...]
     proxy: Proxy
     arguments: tuple[str, ...] = ()
+    environ: tuple[tuple[str, str], ...] = ()
     default: bool = False
     concurrent: bool = False
 
@@ -123,6 +125,7 @@ class Runtimes:
                     (python, "-S", starter),
                     NODE,
                     arguments=(node, str(_HERE / "worker.js")),
+                    environ=(("NODE_PATH", _modules(node)),),
                     default=number == major,
                     concurrent=True,
                 )
@@ -162,6 +165,15 @@ class Runtimes:
         for runtime in self._by_kind.values():
             families.setdefault(runtime.family, []).append(runtime.to_json())
         return families
+
+
+def _modules(node: str) -> str:
+    """Where Node.js finds what OpenWhisk's images bring (npm's `openwhisk`): where NODE_PATH says,
+    in the folder where we were started, and among what is installed for all."""
+    given = [Path(one) for one in os.environ.get("NODE_PATH", "").split(os.pathsep) if one]
+    installed = Path(node).resolve().parents[1] / "lib" / "node_modules"
+    places = [*given, Path("node_modules"), installed]
+    return os.pathsep.join(str(one.absolute()) for one in places if one.is_dir())
 
 
 @functools.cache

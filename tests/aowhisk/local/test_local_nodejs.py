@@ -309,12 +309,15 @@ async def test_the_log_is_cut_where_it_is_over_its_limit(js: Js) -> None:
     assert len(logs) == 1 + 1048576 // (90 + 71)
 
 
-async def test_modules_are_also_found_where_node_path_says(
-    opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("given", [True, False])
+async def test_modules_are_found_where_node_path_says_and_where_the_server_was_started(
+    opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: bool
 ) -> None:
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "modules" / "helper.js").write_text("exports.n = 7;")
-    monkeypatch.setenv("NODE_PATH", str(tmp_path / "modules"))
+    modules = tmp_path / ("modules" if given else "node_modules")
+    modules.mkdir()
+    (modules / "helper.js").write_text("exports.n = 7;")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NODE_PATH", "modules")
     async with opened() as (_, rest):
         js = Js(rest)
         await js.put("const { n } = require('helper'); function main() { return {n} }")
