@@ -18,9 +18,6 @@ MAX_REQUEST = 50 * 1024 * 1024
 MAX_TARGET = 8192
 BODY_SECONDS = 30
 TOO_LARGE = "Request too large"
-_METHODS = frozenset(
-    {"GET", "DELETE", "POST", "PUT", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT"}
-)
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 _JSON_TYPE = "application/json"
@@ -81,10 +78,7 @@ class Request:
         return int(self.headers.get(b"content-length", b"0") or 0)
 
     def check_size(self) -> None:
-        """Refuse what is not read at all: a target or a body that is too long, a method that
-        there is not."""
-        if self.method not in _METHODS:
-            raise Refusal.unread(501, "Unsupported HTTP method")
+        """Refuse what is not read at all: a target or a body that is too long."""
         target = len(self._scope.get("raw_path") or b"") + len(self.raw_query)
         if target > MAX_TARGET:
             text = f"URI length exceeds the configured limit of {MAX_TARGET} characters"

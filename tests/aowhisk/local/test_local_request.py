@@ -52,13 +52,6 @@ async def test_a_length_of_more_than_50_megabytes_is_refused_before_the_body_is_
     assert answer.endswith("\r\n\r\nrequest too large")
 
 
-async def test_a_method_that_there_is_not_is_501(ow: LocalOpenWhisk, url: str) -> None:
-    answer = await told(url, ow.auth, f"BREW {API}")
-
-    assert answer.startswith("http/1.1 501 ")
-    assert answer.endswith("unsupported http method")
-
-
 async def test_a_body_that_does_not_come_is_408(
     ow: LocalOpenWhisk, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
