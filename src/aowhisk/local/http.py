@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -168,8 +168,11 @@ def refused(refusal: Refusal, asked: str) -> Reply:
 
 def to_json(value: JSON) -> bytes:
     """Compact JSON. Half of a surrogate pair, which no UTF-8 holds, becomes a question mark as on
-    the JVM."""
-    return _ENCODER.encode(value).encode("utf-8", "replace")
+    the JVM; a number beyond all floats is written as one."""
+    text = _ENCODER.encode(value)
+    if "Infinity" in text:
+        text = _OR_BEYOND.sub(lambda m: "1E+400" if m[0] == "Infinity" else m[0], text)
+    return text.encode("utf-8", "replace")
 
 
 def parse_json(data: bytes) -> JSON:
@@ -190,15 +193,9 @@ def _constant(name: str) -> JSON:
     raise ValueError(f"{name} is not JSON")
 
 
-def _float(text: str) -> float:
-    number = float(text)
-    if number in (math.inf, -math.inf):
-        raise ValueError(f"the number {text[:20]} is too large")
-    return number
-
-
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-_DECODER = json.JSONDecoder(parse_constant=_constant, parse_float=_float)
+_DECODER = json.JSONDecoder(parse_constant=_constant)
+_OR_BEYOND = re.compile(r'"(?:[^"\\]|\\.)*"|Infinity')
 
 
 def _depth(text: str) -> int:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from aowhisk.local.http import Content
+from aowhisk.local.http import Content, to_json
 from aowhisk.local.media import Form, MediaType
 from aowhisk.models import JSON
 
@@ -205,7 +205,7 @@ def pretty(value: JSON, indent: int = 0) -> str:
             return "{\n" + members + "\n" + " " * indent + "}"
         case list():
             return "[" + ", ".join(pretty(one, indent) for one in value) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return to_json(value).decode()
 
 
 EXTENSIONS: Mapping[str, Callable[[JSON], Answer]] = {
