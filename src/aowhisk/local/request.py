@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Mapping
 from functools import lru_cache
@@ -10,13 +9,13 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 from aowhisk.local.http import ASGIReceive, ASGIScope, Refusal, parse_json
 from aowhisk.local.media import accepts
+from aowhisk.local.patience import Patience
 from aowhisk.models import JSON
 
 __all__ = ["Request"]
 
 MAX_REQUEST = 50 * 1024 * 1024
 MAX_TARGET = 8192
-BODY_SECONDS = 30
 TOO_LARGE = "Request too large"
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
@@ -26,11 +25,14 @@ _TEXT_TYPE = "text/plain; charset=UTF-8"
 
 class Request:
     """One HTTP request. `parts` are the decoded segments of the path, an empty last one where it
-    ends with a slash."""
+    ends with a slash; `patience` says how long its body may take, None: for ever."""
 
-    __slots__ = ("_query", "_receive", "_scope", "headers", "id", "method", "parts")
+    __slots__ = ("_patience", "_query", "_receive", "_scope", "headers", "id", "method", "parts")
 
-    def __init__(self, scope: ASGIScope, receive: ASGIReceive) -> None:
+    def __init__(
+        self, scope: ASGIScope, receive: ASGIReceive, patience: Patience | None = None
+    ) -> None:
+        self._patience = patience
         self._scope = scope
         self._receive = receive
         self._query: Mapping[str, str] | None = None
@@ -88,13 +90,14 @@ class Request:
 
     async def body(self) -> bytes:
         """The whole body; 408 where it does not come in time."""
-        if not self.length and b"transfer-encoding" not in self.headers:
-            return await self._body()  # there is none
+        if self._patience is None:
+            return await self._body()
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            with self._patience:
                 return await self._body()
         except TimeoutError:
-            text = f"Request timed out after {BODY_SECONDS} seconds while waiting for entity data"
+            seconds = self._patience.seconds
+            text = f"Request timed out after {seconds} seconds while waiting for entity data"
             raise Refusal.unread(408, text) from None
 
     async def _body(self) -> bytes:

@@ -24,6 +24,7 @@ from aowhisk.local.incidents import distorted, refuse
 from aowhisk.local.invocation import User
 from aowhisk.local.limits import Limits
 from aowhisk.local.names import check_name, check_namespace
+from aowhisk.local.patience import Patience
 from aowhisk.local.request import Request
 from aowhisk.local.runtimes import Runtimes
 from aowhisk.local.web import WebActions
@@ -33,6 +34,7 @@ __all__ = ["Collection", "Routes"]
 Collection: TypeAlias = Callable[[Request, User, str, list[str]], Awaitable[Reply]]
 """Answers a request of a user for names in a collection of a namespace."""
 
+BODY_SECONDS = 30
 CHALLENGE = {"www-authenticate": 'Basic realm="OpenWhisk secure realm",charset=UTF-8'}
 NO_CREDENTIALS = "The resource requires authentication, which was not supplied with the request"
 WRONG_CREDENTIALS = "The supplied authentication is invalid"
@@ -61,6 +63,7 @@ class Routes:
         self.faults = FaultPlan()
         """The faults of requests."""
         self._runtimes = runtimes
+        self._patience = Patience(BODY_SECONDS)
         self._known: dict[bytes, User] = {}  # Authorization headers that were right
 
     async def __call__(self, scope: ASGIScope, receive: ASGIReceive, send: ASGISend) -> None:
@@ -70,7 +73,7 @@ class Routes:
             return
         if scope["type"] != "http":
             raise NotImplementedError(f"OpenWhisk speaks HTTP, not {scope['type']}")
-        request = Request(scope, receive)
+        request = Request(scope, receive, self._patience)
         try:
             request.check_size()
             reply = await self._answer(request)

@@ -8,8 +8,7 @@ import anyio
 import httpx
 import pytest
 
-from aowhisk.local import LocalOpenWhisk
-from aowhisk.local import request as requests
+from aowhisk.local import LocalOpenWhisk, routes
 
 API = "/api/v1/namespaces"
 
@@ -52,10 +51,14 @@ async def test_a_length_of_more_than_50_megabytes_is_refused_before_the_body_is_
     assert answer.endswith("\r\n\r\nrequest too large")
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "BODY_SECONDS", 0.2)
+
+
 async def test_a_body_that_does_not_come_is_408(
-    ow: LocalOpenWhisk, url: str, monkeypatch: pytest.MonkeyPatch
+    impatient: None, ow: LocalOpenWhisk, url: str
 ) -> None:
-    monkeypatch.setattr(requests, "BODY_SECONDS", 0.2)
     for sent in (b"", b'{"exec"'):
         answer = await told(
             url,
