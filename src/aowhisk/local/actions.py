@@ -18,7 +18,7 @@ from aowhisk.local.invoker import Invoker
 from aowhisk.local.limits import Limits
 from aowhisk.local.listing import Page, whole
 from aowhisk.local.names import check_name
-from aowhisk.local.payload import check_length, payload_of
+from aowhisk.local.payload import check_length
 from aowhisk.local.request import Request
 from aowhisk.local.runtimes import Runtimes
 from aowhisk.local.store import Store
@@ -160,7 +160,7 @@ class Actions:
         check_length(request.length)
         data = await request.body()
         check_length(len(data))  # Content-Length may not have been given
-        payload = payload_of(request, data)
+        payload = request.parse_object(data)
         invocation = self.invocation(user, path, payload, request.id)
         faults = plan_of(request, self._faults)
         if faults:

@@ -7,7 +7,7 @@ from aowhisk.local.limits import LARGEST_PAYLOAD
 from aowhisk.local.request import Request
 from aowhisk.models import JSON
 
-__all__ = ["check_length", "headers_of", "payload_of"]
+__all__ = ["check_length", "headers_of"]
 
 _OF_THE_BODY = frozenset({b"content-type", b"content-length", b"transfer-encoding"})
 
@@ -16,14 +16,6 @@ def check_length(length: int) -> None:
     """Refuse (413) what is longer than a payload may be."""
     if length > LARGEST_PAYLOAD:
         raise Refusal(413, f"Request larger than allowed: {length} > {LARGEST_PAYLOAD} bytes.")
-
-
-def payload_of(request: Request, data: bytes) -> dict[str, JSON]:
-    """`data`, which is the body, as the object that it has to be; without a body, none."""
-    payload = request.parse(data) if data else {}
-    if not isinstance(payload, dict):
-        raise Refusal.malformed("JSON object expected")
-    return payload
 
 
 def headers_of(request: Request) -> dict[str, JSON]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from aowhisk.local.http import ASGIReceive, ASGIScope, Refusal, parse_json
-from aowhisk.local.media import accepts
+from aowhisk.local.media import MediaType, accepts
 from aowhisk.local.patience import Patience
 from aowhisk.models import JSON
 
@@ -120,15 +120,31 @@ class Request:
 
     def parse(self, data: bytes) -> JSON:
         """`data`, which is the body, as JSON; 415 where it is said to be something else."""
-        kind = self.headers.get(b"content-type", b"application/octet-stream").decode("latin-1")
-        kind = kind.partition(";")[0].strip()
-        if data and kind.lower() != "application/json":
+        self._check_type(data)
+        return parse_json(data)
+
+    def parse_object(self, data: bytes) -> dict[str, JSON]:
+        """The same of a body that has to be an object, or nothing, which is an empty one."""
+        self._check_type(data)
+        found = parse_json(data) if data else {}
+        if not isinstance(found, dict):
+            raise Refusal.malformed("JSON object expected")
+        return found
+
+    def _check_type(self, data: bytes) -> None:
+        given = self.headers.get(b"content-type", b"")
+        if given == b"application/json" or (not given and not data):
+            return
+        media = MediaType.parse(given.decode("latin-1"))
+        if media is None and not data:
+            return
+        if media is None or (media.main, media.sub) != ("application", "json"):
+            kind = "application/octet-stream" if media is None else media.content_type
             raise Refusal(
                 415,
                 f"The request's Content-Type [{kind}] is not supported. "
                 "Expected:\napplication/json",
             )
-        return parse_json(data)
 
     @property
     def accepts_json(self) -> bool:

@@ -8,7 +8,7 @@ from aowhisk.local.firing import Firing
 from aowhisk.local.http import NO_CONTENT, Refusal, Reply
 from aowhisk.local.invocation import User
 from aowhisk.local.listing import Page
-from aowhisk.local.payload import check_length, payload_of
+from aowhisk.local.payload import check_length
 from aowhisk.local.request import Request
 from aowhisk.local.store import Store
 from aowhisk.models import JSON
@@ -67,7 +67,7 @@ class Triggers:
 
     async def _fire(self, request: Request, user: User, path: str) -> Reply:
         check_length(request.length)
-        payload = payload_of(request, await request.body())
+        payload = request.parse_object(await request.body())
         trigger = self._store.get(Trigger, path)
         activation = self._firing.fire(user, trigger, payload, request)
         if activation is None:

@@ -90,3 +90,45 @@ async def test_what_is_sent_in_part_is_not_taken_for_the_whole(
     await ow.settled()
 
     assert (await rest.http.get("activations")).json() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("text/plain", "text/plain"),
+        ("text/plain;charset=utf-8", "text/plain; charset=UTF-8"),
+        ("application/x-www-form-urlencoded", "application/x-www-form-urlencoded"),
+    ],
+)
+async def test_a_content_type_that_is_not_json_is_refused_also_without_a_body(
+    rest: Any, given: str, told: str
+) -> None:
+    await rest.put("a")
+    headers = {"content-type": given}
+    for method, path in (("PUT", "packages/p"), ("POST", "actions/a"), ("POST", "triggers/t")):
+        for content in (b"", b"{}"):
+            answer = await rest.http.request(method, path, content=content, headers=headers)
+
+            assert answer.status_code == 415
+            assert answer.json()["error"].startswith(f"The request's Content-Type [{told}] is not")
+
+
+@pytest.mark.parametrize("given", ["application/json; charset=utf-8", "Application/JSON;v=1"])
+async def test_json_may_be_named_with_more_beside_it(rest: Any, given: str) -> None:
+    await rest.put("a")
+
+    answer = await rest.http.post("actions/a", content=b"{}", headers={"content-type": given})
+
+    assert answer.status_code == 202
+
+
+async def test_a_content_type_that_is_none_is_not_there(rest: Any) -> None:
+    await rest.put("a")
+    headers = {"content-type": "json"}
+
+    empty = await rest.http.post("actions/a", content=b"", headers=headers)
+    full = await rest.http.post("actions/a", content=b"{}", headers=headers)
+
+    assert empty.status_code == 202
+    assert full.status_code == 415
+    assert "[application/octet-stream]" in full.json()["error"]
