@@ -17,6 +17,7 @@ from typing import TypeAlias
 import anyio
 import anyio.to_thread
 
+from aowhisk.local.cgroups import Cgroup, Cgroups
 from aowhisk.local.logs import Logs
 from aowhisk.local.processes import end_all, usage
 from aowhisk.local.runtimes import Runtime
@@ -26,6 +27,9 @@ __all__ = ["Answer", "Container", "Ending", "Launch", "Outcome"]
 MARK = "AOWHISK_CONTAINER"
 PROCESSES = 512
 """How many processes a container may have; OpenWhisk's images have 1024."""
+SHARED = 64 << 20
+"""Bytes that a container may seem to have beyond its limit where the kernel holds it to that: of
+what it shares with others, and had before, nothing counts there."""
 _CHUNK = 1 << 18
 _LARGEST = 1 << 28  # bytes of one answer
 
@@ -51,10 +55,12 @@ Outcome: TypeAlias = Answer | Ending
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How containers are started: their environment, the folder that gets one folder for each."""
+    """How containers are started: their environment, the folder that gets one folder for each,
+    where the kernel takes care of their memory (None: it does not)."""
 
     environ: Mapping[str, str]
     folder: Path
+    cgroups: Cgroups | None = None
 
 
 @dataclass(slots=True)
@@ -95,6 +101,10 @@ class Container:
         self._folder = launch.folder / str(number)
         self._folder.mkdir(parents=True)
         self._mark = f"{MARK}={os.getpid()}-{self._folder}"
+        self._cgroup: Cgroup | None = None
+        if launch.cgroups is not None:
+            with suppress(OSError):  # then we look ourselves
+                self._cgroup = launch.cgroups.new(str(number))
         self._loop = asyncio.get_running_loop()
         self._start(launch)
 
@@ -109,13 +119,14 @@ class Container:
         stderr, theirs_stderr = os.pipe()
         self._logs = {stdout: "stdout", stderr: "stderr"}
         theirs = (theirs_in, theirs_out, lifeline)
+        entrance = -1 if self._cgroup is None else self._cgroup.entrance
         try:
             self._process = subprocess.Popen(
-                [*self.runtime.command, *map(str, theirs), *self.runtime.arguments],
+                [*self.runtime.command, *map(str, (*theirs, entrance)), *self.runtime.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=theirs_stdout,
                 stderr=theirs_stderr,
-                pass_fds=theirs,
+                pass_fds=theirs if entrance < 0 else (*theirs, entrance),
                 cwd=self._folder,
                 env={**launch.environ, **dict(self.runtime.environ), name: mark},
                 start_new_session=True,
@@ -127,6 +138,8 @@ class Container:
         finally:
             for fd in (*theirs, theirs_stdout, theirs_stderr):
                 os.close(fd)
+            if self._cgroup is not None:
+                self._cgroup.close()
         self.logs = Logs(stdout, stderr)
         self._watch_descriptors()
 
@@ -157,6 +170,12 @@ class Container:
         self.key = key
         self.slots = slots
         self._memory_limit = memory_limit
+        if self._cgroup is not None:
+            try:
+                self._cgroup.limit(memory_limit)
+                self._memory_limit += SHARED
+            except OSError:  # then we look ourselves
+                pass
 
     def send(
         self, call: str, request: bytes, seconds: float, told: Callable[[Outcome], None]
@@ -217,6 +236,8 @@ class Container:
         elif memory > self._memory_limit:
             self._out_of_memory = True
             self.kill()
+        elif self._has_run_out:
+            self.spoiled = True  # it has lost a process that it had started, and may go on without
 
     def kill(self) -> None:
         """End the process and everything that it started in its group, now."""
@@ -244,6 +265,8 @@ class Container:
 
     def _clear(self) -> None:
         end_all(self._mark)
+        if self._cgroup is not None:
+            self._cgroup.remove()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _send_on(self) -> None:
@@ -326,8 +349,14 @@ class Container:
         self._settle(self._ending())
         self._gone(self)
 
+    @property
+    def _has_run_out(self) -> bool:
+        """Whether the kernel has killed something here for its memory."""
+        return self._cgroup is not None and self._cgroup.has_killed
+
     def _ending(self) -> Ending:
-        return Ending.OUT_OF_MEMORY if self._out_of_memory else Ending.ENDED
+        gone = self._out_of_memory or self._has_run_out
+        return Ending.OUT_OF_MEMORY if gone else Ending.ENDED
 
     def _settle(self, ending: Ending) -> None:
         """Nobody will be answered any more."""

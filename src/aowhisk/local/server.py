@@ -23,6 +23,7 @@ from aowhisk.local.actions import Actions
 from aowhisk.local.activations import Activations
 from aowhisk.local.builtins import Builtins
 from aowhisk.local.catalog import install
+from aowhisk.local.cgroups import Cgroups
 from aowhisk.local.container import Launch
 from aowhisk.local.entitlement import Entitlement
 from aowhisk.local.environment import check_place, check_store, container_environ, make_folder
@@ -109,6 +110,7 @@ class LocalOpenWhisk:
         )
         self._faults = faults if isinstance(faults, FaultPlan) else FaultPlan(faults)
         self._pool: Pool | None = None
+        self._cgroups: Cgroups | None = None
         self._tasks: TaskGroup | None = None
         self._runtimes = Runtimes.here(python)
         self._invoker = Invoker(self._records, self._faults, Builtins(api_host), self._runtimes)
@@ -157,7 +159,8 @@ class LocalOpenWhisk:
             except BaseException:
                 await self._clean_up()
                 raise
-        launch = Launch(container_environ(self._api_host), self._folder)
+        self._cgroups = await anyio.to_thread.run_sync(Cgroups.here)
+        launch = Launch(container_environ(self._api_host), self._folder, self._cgroups)
         stem = self._runtimes.find(PYTHON)
         pool = Pool(launch, size=self._containers, idle=self._idle, stem=stem)
         tasks = anyio.create_task_group()
@@ -190,6 +193,8 @@ class LocalOpenWhisk:
     async def _clean_up(self) -> None:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(lambda: shutil.rmtree(self._folder, ignore_errors=True))
+            if self._cgroups is not None:
+                await anyio.to_thread.run_sync(self._cgroups.remove)
 
     @property
     def worker_pids(self) -> list[int]:

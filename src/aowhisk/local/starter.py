@@ -105,8 +105,8 @@ def main() -> None:
     init = json.loads(first_line(requests))["init"]
     os.environ.update(init["env"])
     try:
-        if len(sys.argv) > 4:
-            become(sys.argv[4:], init, requests, answers)
+        if len(sys.argv) > 5:
+            become(sys.argv[5:], init, requests, answers)
         else:
             become_executable(init, requests, answers)
     except Problem as problem:

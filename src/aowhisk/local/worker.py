@@ -5,9 +5,9 @@ Started by file path with a Python that need not know aowhisk: standard library 
 descriptor argv[1], answers lines on argv[2], which becomes 3 as it is there, so that an action may
 print as it likes: {"init": {...}} is answered with {"ok": true} or {"error": text}, a run with the
 JSON of its result; before either stand the peak memory in bytes, "#" and the activation's id, and
-a blank. argv[3] is a pipe on
-which nothing is ever written: when the server dies, however it dies, the kernel sends SIGIO to this
-whole process group and ends it.
+a blank. argv[3] is a pipe on which nothing is ever written: when the server dies, however it dies,
+the kernel sends SIGIO to this whole process group and ends it. argv[4] is the list of processes of
+a cgroup, to go into it, or -1.
 """
 
 import base64
@@ -147,10 +147,18 @@ def peak(before: int) -> int:
     return now * RSS_UNIT if now > before else 0
 
 
+def enter(cgroup: int) -> None:
+    """Go into the cgroup whose list of processes this descriptor is; -1 for none."""
+    if cgroup >= 0:
+        with open(cgroup, "wb", buffering=0) as processes:
+            processes.write(b"0")
+
+
 def descriptors() -> "tuple[int, int, int]":
     """Where requests come from, where answers go and the pipe to the server, none of the others
-    being 3."""
-    requests, answers, lifeline = (int(argument) for argument in sys.argv[1:4])
+    being 3. The fourth is used at once."""
+    requests, answers, lifeline, cgroup = (int(argument) for argument in sys.argv[1:5])
+    enter(cgroup)
     if requests == 3:
         requests = os.dup(requests)
     if lifeline == 3:

@@ -15,6 +15,7 @@ from aowhisk.local import LocalOpenWhisk
 
 DEVELOPER = "action developer error"
 EXITED = "command exited"
+OUT_OF_MEMORY = "The action exhausted its memory and was aborted."
 NO_OBJECT = "The action did not return a dictionary or array."
 
 
@@ -102,7 +103,8 @@ async def test_a_worker_killed_in_the_middle_of_a_call_costs_that_call(
     with anyio.fail_after(1):
         record = await rest.record(activation)
 
-    assert error(record) == (DEVELOPER, EXITED)
+    # Where the kernel looks after memory, what so many processes cost it may end them first.
+    assert error(record) in ((DEVELOPER, EXITED), (DEVELOPER, OUT_OF_MEMORY))
     assert record["logs"][0].endswith("stdout: begun")
     assert len(ow.activations()) == 1
 

@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from aowhisk.local import LocalOpenWhisk
+from aowhisk.local.cgroups import Cgroups
 
 DEVELOPER = "action developer error"
 APPLICATION = "application error"
@@ -159,12 +160,16 @@ async def test_the_initialisation_has_the_time_limit_too(rest: Any) -> None:
         " 'import time; x = bytes([1]) * (300 << 20); time.sleep(30)'])",
     ],
 )
-async def test_too_much_memory_ends_it(rest: Any, grab: str) -> None:
+async def test_too_much_memory_ends_it_where_the_kernel_does_not_look(
+    opened: Any, monkeypatch: pytest.MonkeyPatch, grab: str
+) -> None:
+    monkeypatch.setattr(Cgroups, "here", lambda: None)
     code = f"import subprocess, sys, time\ndef main(args):\n    {grab}\n    return {{}}\n"
-    await rest.put("greedy", code, limits={"memory": 128, "timeout": 20000})
+    async with opened() as (_, rest):
+        await rest.put("greedy", code, limits={"memory": 128, "timeout": 20000})
 
-    text = "The action exhausted its memory and was aborted."
-    assert error(await ended(rest, "greedy")) == (DEVELOPER, text)
+        text = "The action exhausted its memory and was aborted."
+        assert error(await ended(rest, "greedy")) == (DEVELOPER, text)
 
 
 async def test_a_result_over_one_mebibyte_is_cut(rest: Any) -> None:
