@@ -6,23 +6,22 @@ import asyncio
 import os
 import shutil
 import signal
-import subprocess
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import TypeAlias
 
 import anyio
 import anyio.to_thread
 
-from aowhisk.local.cgroups import Cgroup, Cgroups
+from aowhisk.local.cgroups import Cgroup
+from aowhisk.local.launch import Launch
 from aowhisk.local.logs import Logs
 from aowhisk.local.processes import end_all, usage
 from aowhisk.local.runtimes import Runtime
 
-__all__ = ["Answer", "Container", "Ending", "Launch", "Outcome"]
+__all__ = ["Answer", "Container", "Ending", "Outcome"]
 
 MARK = "AOWHISK_CONTAINER"
 PROCESSES = 512
@@ -51,16 +50,6 @@ class Answer:
 
 
 Outcome: TypeAlias = Answer | Ending
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """How containers are started: their environment, the folder that gets one folder for each,
-    where the kernel takes care of their memory (None: it does not)."""
-
-    environ: Mapping[str, str]
-    folder: Path
-    cgroups: Cgroups | None = None
 
 
 @dataclass(slots=True)
@@ -109,38 +98,12 @@ class Container:
         self._start(launch)
 
     def _start(self, launch: Launch) -> None:
-        # In this thread and not in another: starting takes a millisecond or two, and no thread's
-        # end can be taken for ours.
-        name, _, mark = self._mark.partition("=")
-        theirs_in, self._requests = os.pipe()
-        self._answers, theirs_out = os.pipe()
-        lifeline, self._lifeline = os.pipe()
-        stdout, theirs_stdout = os.pipe()
-        stderr, theirs_stderr = os.pipe()
-        self._logs = {stdout: "stdout", stderr: "stderr"}
-        theirs = (theirs_in, theirs_out, lifeline)
-        entrance = -1 if self._cgroup is None else self._cgroup.entrance
-        try:
-            self._process = subprocess.Popen(
-                [*self.runtime.command, *map(str, (*theirs, entrance)), *self.runtime.arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=theirs_stdout,
-                stderr=theirs_stderr,
-                pass_fds=theirs if entrance < 0 else (*theirs, entrance),
-                cwd=self._folder,
-                env={**launch.environ, **dict(self.runtime.environ), name: mark},
-                start_new_session=True,
-            )
-        except BaseException:
-            for fd in (self._requests, self._answers, self._lifeline, stdout, stderr):
-                os.close(fd)
-            raise
-        finally:
-            for fd in (*theirs, theirs_stdout, theirs_stderr):
-                os.close(fd)
-            if self._cgroup is not None:
-                self._cgroup.close()
-        self.logs = Logs(stdout, stderr)
+        started = launch.start(self.runtime, self._folder, self._mark, self._cgroup)
+        self._process = started.process
+        self._requests, self._answers = started.requests, started.answers
+        self._lifeline = started.lifeline
+        self._logs = {started.stdout: "stdout", started.stderr: "stderr"}
+        self.logs = Logs(started.stdout, started.stderr)
         self._watch_descriptors()
 
     def _watch_descriptors(self) -> None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import anyio
 from anyio.abc import TaskGroup
 
-from aowhisk.local.container import Container, Launch
+from aowhisk.local.container import Container
+from aowhisk.local.launch import Launch
 from aowhisk.local.runtimes import Runtime
 
 __all__ = ["Pool"]

@@ -24,7 +24,6 @@ from aowhisk.local.activations import Activations
 from aowhisk.local.builtins import Builtins
 from aowhisk.local.catalog import install
 from aowhisk.local.cgroups import Cgroups
-from aowhisk.local.container import Launch
 from aowhisk.local.entitlement import Entitlement
 from aowhisk.local.environment import check_place, check_store, container_environ, make_folder
 from aowhisk.local.faults import Fault, FaultPlan
@@ -33,6 +32,7 @@ from aowhisk.local.functions import source_of
 from aowhisk.local.http import Refusal
 from aowhisk.local.invocation import User
 from aowhisk.local.invoker import Invoker
+from aowhisk.local.launch import Launch
 from aowhisk.local.limits import Limits
 from aowhisk.local.packages import Packages
 from aowhisk.local.persistence import Persistence
