@@ -83,22 +83,47 @@ def place(code: str, binary: bool) -> "str | None":
     except (ValueError, zipfile.BadZipFile):
         traceback.print_exc()
         return NO_BINARY
-    if not os.path.exists("__main__.py"):
-        sys.stderr.write("Zip file does not include '__main__.py'.\n")
+    for name in ("exec", "__main__.py"):
+        if os.path.exists(name):
+            os.replace(name, "main__.py")
+    if not os.path.exists("main__.py"):
+        sys.stderr.write("Zip file does not include main__\n")
         return NO_BINARY
-    os.replace("__main__.py", "main__.py")
-    return None
+    try:
+        return use_packages()
+    except Exception:  # noqa: BLE001  (whatever the script in a virtualenv does)
+        traceback.print_exc()
+        return NO_BINARY
 
 
-def activate_virtualenv() -> "str | None":
-    """Use the folder virtualenv/ of a zip, if there is one; the text of a problem."""
-    script = os.path.abspath("virtualenv/bin/activate_this.py")
-    if not os.path.isdir("virtualenv"):
-        return None
-    if not os.path.exists(script):
-        return "Invalid virtualenv. Zip file does not include 'activate_this.py'."
-    with open(script) as file:
-        exec(compile(file.read(), script, "exec"), {"__file__": script})
+def use_packages() -> "str | None":
+    """Use what a zip has in virtualenv/, or names in requirements.txt; the text of a problem."""
+    if os.path.isdir("virtualenv"):
+        for folder in ("bin", "Scripts"):
+            script = os.path.abspath(f"virtualenv/{folder}/activate_this.py")
+            if os.path.exists(script):
+                with open(script) as file:
+                    exec(compile(file.read(), script, "exec"), {"__file__": script})
+                return None
+        text = "Invalid virtualenv. Zip file does not include 'activate_this.py'."
+        sys.stderr.write(text + "\n")
+        return NO_BINARY
+    return install_requirements() if os.path.exists("requirements.txt") else None
+
+
+def install_requirements() -> "str | None":
+    """Install what requirements.txt names beside the action; the text of a problem."""
+    import site
+    import subprocess
+
+    place = os.path.abspath("virtualenv")
+    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--target", place]
+    command = [sys.executable, "-m", "pip", "install", *options, "-r", "requirements.txt"]
+    if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:
+        return NO_BINARY
+    before = len(sys.path)
+    site.addsitedir(place)
+    sys.path[1:] = [*sys.path[before:], *sys.path[1:before]]
     return None
 
 
@@ -114,10 +139,6 @@ def load(init: "dict[str, Any]") -> "tuple[Callable[[Any], Any] | None, str | No
         traceback.print_exc(limit=0)
         return None, NO_BINARY
     try:
-        problem = activate_virtualenv()
-        if problem:
-            sys.stderr.write(problem + "\n")
-            return None, NO_START
         import main__  # type: ignore[import-not-found]  # what `place` has written
 
         return getattr(main__, init["main"]), None
