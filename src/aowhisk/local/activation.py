@@ -264,6 +264,8 @@ class Activation:
         measured = self._measured
         measured.logs = container.end_logs()
         response = measured.response
+        if not self._invocation.action.limits["logs"]:
+            return  # nothing is collected, and nothing is said of it
         if response.status is Status.DEVELOPER_ERROR and not response.timed_out:
             measured.logs.append(stamped("stderr", INCOMPLETE))
 

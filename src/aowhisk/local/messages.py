@@ -6,6 +6,7 @@ import json
 import time
 
 from aowhisk.local.container import Answer, Container, Ending, Outcome
+from aowhisk.local.entities import is_truthy
 from aowhisk.local.http import to_json
 from aowhisk.local.invocation import Invocation
 from aowhisk.local.outcome import Response
@@ -82,6 +83,6 @@ def _context(invocation: Invocation) -> dict[str, str]:
         "transaction_id": invocation.transaction,
         "deadline": str(int((time.time() + invocation.seconds) * 1000)),
     }
-    if action.annotations.get("provide-api-key", True) is not False:
+    if is_truthy(action.annotations.get("provide-api-key", True)):
         context["api_key"] = invocation.user.auth
     return context

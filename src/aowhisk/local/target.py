@@ -59,5 +59,12 @@ class Target:
 
 
 def _environment(parameters: Mapping[str, JSON]) -> dict[str, str]:
-    """Init parameters as an action finds them: what is no text is JSON."""
-    return {k: v if isinstance(v, str) else to_json(v).decode() for k, v in parameters.items()}
+    """Init parameters as an action finds them: what is no text is JSON, and null is empty
+    (ENT/WhiskAction.scala, containerInitializer)."""
+    return {key: _variable(value) for key, value in parameters.items()}
+
+
+def _variable(value: JSON) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else to_json(value).decode()

@@ -347,6 +347,36 @@ async def test_an_action_never_gets_the_key_unless_it_asks(rest: Any) -> None:
     assert ":" in (await rest.result("open"))["key"]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "given"), [(0, False), ("", False), (None, False), ("yes", True), ([], True)]
+)
+async def test_the_key_is_given_for_whatever_counts_as_true(
+    rest: Any, wanted: Any, given: bool
+) -> None:
+    code = "import os\ndef main(args):\n    return {'given': '__OW_API_KEY' in os.environ}\n"
+    await rest.put("a", code, annotations=[{"key": "provide-api-key", "value": wanted}])
+
+    assert await rest.result("a") == {"given": given}
+
+
+async def test_init_parameters_are_texts_in_the_environment(rest: Any) -> None:
+    code = (
+        "import os\ndef main(args):\n    return {'all': [os.environ[n] for n in 'TNBOZ'], **args}\n"
+    )
+    values = {"T": "t", "N": 1.5, "B": False, "O": {"a": [1]}, "Z": None}
+    parameters = [{"key": key, "value": value, "init": True} for key, value in values.items()]
+    await rest.put("a", code, parameters=parameters)
+
+    assert await rest.result("a", x=1) == {"all": ["t", "1.5", "false", '{"a":[1]}', ""], "x": 1}
+
+
+async def test_with_a_log_limit_of_nothing_nothing_is_logged_whatever_happens(rest: Any) -> None:
+    code = "import os\ndef main(args):\n    print('x', flush=True)\n    os._exit(1)\n"
+    await rest.put("a", code, limits={"logs": 0})
+
+    assert (await ended(rest, "a"))["logs"] == []
+
+
 async def test_a_worker_is_in_a_session_of_its_own(ow: Any, rest: Any) -> None:
     await rest.put("echo")
     await rest.invoke("echo")
