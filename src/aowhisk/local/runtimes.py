@@ -124,7 +124,7 @@ class Runtimes:
                     f"nodejs:{number}",
                     (python, "-S", starter),
                     NODE,
-                    arguments=(node, str(_HERE / "worker.js")),
+                    arguments=(node, "--expose-gc", str(_HERE / "worker.js")),
                     environ=(("NODE_PATH", _modules(node)),),
                     default=number == major,
                     concurrent=True,

@@ -349,6 +349,11 @@ async def test_the_time_limit_ends_a_busy_loop(js: Js) -> None:
     assert (await js.response())["result"] == {"error": text}
 
 
+async def test_an_action_can_ask_for_the_garbage_to_be_collected(js: Js) -> None:
+    await js.put("function main() { gc(); return {is: typeof global.gc} }")
+    assert (await js.response())["result"] == {"is": "function"}
+
+
 async def test_a_module_keeps_its_state_while_it_is_warm(js: Js) -> None:
     await js.put("let n = 0; function main() { n += 1; return {n} }")
 
