@@ -161,6 +161,7 @@ def _smash(call: Call) -> JSON:
 
 def _sort(call: Call) -> JSON:
     lines = _lines(call)
+    call.log("sort input msg: " + _stringified(dict(call.arguments)))
     call.log("sort before: " + _text(lines))
     lines = sorted(lines, key=lambda value: _text(value).encode("utf-16-be", "surrogatepass"))
     call.log("sort after: " + _text(lines))

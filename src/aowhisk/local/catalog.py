@@ -187,8 +187,9 @@ function main({ $fieldName, ...rest }) {
         "utils/sort",
         "Sorts lines as texts",
         """\
-function main({ lines }) {
-  const sorted = [...(lines || [])];
+function main(args) {
+  const sorted = [...(args.lines || [])];
+  console.log(`sort input msg: ${JSON.stringify(args)}`);
   console.log(`sort before: ${sorted}`);
   sorted.sort();
   console.log(`sort after: ${sorted}`);
