@@ -75,7 +75,7 @@ class Activation:
                 spawn(self.run)
         elif runtime := means.runtimes.find(invocation.action.kind):
             self._runtime = runtime
-            self._pool.seek(invocation.key, self._granted)
+            self._pool.seek(invocation.key, self._granted, slots=_slots(invocation, runtime))
         else:
             spawn(self.run)
 
@@ -189,7 +189,7 @@ class Activation:
         if runtime is None:
             self._refuse()
             return
-        container = await self._pool.lease(invocation.key)
+        container = await self._pool.lease(invocation.key, slots=_slots(invocation, runtime))
         if container is None:
             container = await self._started(runtime)
         else:
@@ -228,7 +228,8 @@ class Activation:
         initialised."""
         invocation, measured = self._invocation, self._measured
         log_limit = invocation.action.limits["logs"] * MEGABYTE
-        async with _returning(self._pool, invocation.key) as started:
+        slots = _slots(invocation, runtime)
+        async with _returning(self._pool, invocation.key, slots) as started:
             async with self._pool.cold_starts:
                 measured.began = time.time()
                 began = time.perf_counter()
@@ -237,7 +238,7 @@ class Activation:
                     invocation.key,
                     runtime,
                     memory_limit=limits["memory"] * MEGABYTE,
-                    slots=limits["concurrency"] if runtime.concurrent else 1,
+                    slots=slots,
                 )
                 container.begin_logs(log_limit)
                 outcome = await container.ask(
@@ -273,8 +274,8 @@ class Activation:
 class _returning:
     """Leave to start a container, which goes back to the pool unless the block sets `keep`."""
 
-    def __init__(self, pool: Pool, key: tuple[str, str, int]) -> None:
-        self._pool, self._key = pool, key
+    def __init__(self, pool: Pool, key: tuple[str, str, int], slots: int) -> None:
+        self._pool, self._key, self._slots = pool, key, slots
         self.container: Container | None = None
         self.keep = False
 
@@ -285,9 +286,14 @@ class _returning:
         if self.keep:
             return
         if self.container is None:
-            self._pool.give_up(self._key)
+            self._pool.give_up(self._key, slots=self._slots)
         else:
             self._pool.discard(self.container)
+
+
+def _slots(invocation: Invocation, runtime: Runtime) -> int:
+    """How many activations may share its container."""
+    return invocation.action.limits["concurrency"] if runtime.concurrent else 1
 
 
 def _record(invocation: Invocation, measured: _Measured) -> Record:

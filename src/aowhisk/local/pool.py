@@ -25,9 +25,11 @@ STEM_CELLS = 2
 
 @dataclass(eq=False, slots=True)
 class _Waiter:
-    """An activation in the queue; `granted` gets a warm container, or (None) leave to start one."""
+    """An activation in the queue; `granted` gets a warm container, or (None) leave to start one,
+    which may run `slots` at once."""
 
     key: Hashable
+    slots: int
     granted: Callable[[Container | None], None]
 
 
@@ -57,6 +59,8 @@ class Pool:
         self._idle: defaultdict[Hashable, list[Container]] = defaultdict(list)
         self._busy: set[Container] = set()
         self._waiting: deque[_Waiter] = deque()
+        self._coming: Counter[Hashable] = Counter()  # places beside who starts a container, by key
+        self._starting: set[Container] = set()
         self._leaving: set[Container] = set()
         self._work = anyio.Event()
         self._tasks: TaskGroup | None = None
@@ -100,34 +104,35 @@ class Pool:
                 self._retire(container)
         return None
 
-    def seek(self, key: Hashable, granted: Callable[[Container | None], None]) -> None:
-        """`granted` gets a warm container of `key`; or None, which is leave to `start` one. At
-        once, or when it is its turn."""
+    def seek(
+        self, key: Hashable, granted: Callable[[Container | None], None], *, slots: int = 1
+    ) -> None:
+        """`granted` gets a warm container of `key`; or None, which is leave to `start` one for
+        `slots` activations at once. At once, or when it is its turn."""
         container = self._warm(key)
         if container is not None:
             granted(container)
-        elif not self._waiting and (self._count < self._size or self._evict()):
-            self._take(key)
-            granted(None)
-        else:
-            self._waiting.append(_Waiter(key, granted))
+            return
+        self._waiting.append(_Waiter(key, slots, granted))
+        if len(self._waiting) == 1 or self._coming:
+            self._grant()
 
-    async def lease(self, key: Hashable) -> Container | None:
+    async def lease(self, key: Hashable, *, slots: int = 1) -> Container | None:
         """The same, waited for."""
         found: asyncio.Future[Container | None] = asyncio.get_running_loop().create_future()
 
         def granted(container: Container | None) -> None:
             if found.cancelled():
-                self._return(key, container)
+                self._return(key, slots, container)
             else:
                 found.set_result(container)
 
-        self.seek(key, granted)
+        self.seek(key, granted, slots=slots)
         try:
             return await found
         except asyncio.CancelledError:
             if not found.cancelled():  # it was granted in the same moment
-                self._return(key, found.result())
+                self._return(key, slots, found.result())
             raise
 
     def start(
@@ -139,11 +144,13 @@ class Pool:
         container.hold(key, memory_limit=memory_limit, slots=slots)
         container.running = 1
         self._busy.add(container)
+        self._starting.add(container)
         self._work.set()
         return container
 
     def ready(self, container: Container) -> None:
         """It is initialised: what else it may run at once, it may run now."""
+        self._has_come(container)
         if container.running < container.slots and not container.spoiled:
             self._offer(container)
 
@@ -164,6 +171,7 @@ class Pool:
 
     def discard(self, container: Container) -> None:
         """One of its activations has ended badly: it cannot be used again."""
+        self._has_come(container)
         container.running -= 1
         kin = self._idle.get(container.key)
         if kin and container in kin:
@@ -175,14 +183,28 @@ class Pool:
         self._retire(container)
         self._grant()
 
-    def give_up(self, key: Hashable) -> None:
+    def give_up(self, key: Hashable, *, slots: int = 1) -> None:
         """What `lease` gave leave to start could not be started."""
         self._drop(key)
+        self._forget(key, slots)
         self._grant()
+
+    def _has_come(self, container: Container) -> None:
+        """It is initialised, or will never be."""
+        if container in self._starting:
+            self._starting.discard(container)
+            self._forget(container.key, container.slots)
+
+    def _forget(self, key: Hashable, slots: int) -> None:
+        """The places beside who starts a container are not to come any more."""
+        if slots > 1:
+            self._coming[key] -= slots - 1
+            if not self._coming[key]:
+                del self._coming[key]
 
     def _offer(self, container: Container) -> None:
         """It has a free slot: whose turn is it?"""
-        waiter = self._next_for(container.key)
+        waiter = self._next_for(container)
         while waiter is not None and waiter.key == container.key:
             self._waiting.remove(waiter)
             container.running += 1
@@ -190,14 +212,12 @@ class Pool:
             waiter.granted(container)
             if container.running == container.slots:
                 return
-            waiter = self._next_for(container.key)
-        if waiter is not None and not container.running:
+            waiter = self._next_for(container)
+        if waiter is not None:
             self._retire(container)
-            self._grant()
-            return
-        self._idle[container.key].append(container)
-        if self._waiting and self._evict():
-            self._grant()
+        else:
+            self._idle[container.key].append(container)
+        self._grant()
 
     def _stem_cell(self, runtime: Runtime) -> Container | None:
         if self._stem is None or runtime.command != self._stem.command:
@@ -230,29 +250,47 @@ class Pool:
         if self._stem is not None and len(self._stems) < STEM_CELLS:
             self._stems.append(self._new(self._stem))
 
-    def _next_for(self, key: Hashable) -> _Waiter | None:
-        """Who gets a place that `key` gives back: the oldest, but one's own kin first while the
-        others have their share."""
+    def _next_for(self, container: Container) -> _Waiter | None:
+        """Who gets a place in `container`, or, where nothing runs there, its own: the oldest, but
+        its kin first while the others have their share."""
         if not self._waiting:
             return None
-        oldest = self._waiting[0]
+        key, oldest = container.key, self._waiting[0]
+        if oldest.key == key:
+            return oldest
         others, own = self._by_key[oldest.key], self._by_key[key]
-        if oldest.key != key and (others == 0 or others + 1 < own):
+        if not container.running and (others == 0 or others + 1 < own):
             return oldest
         return next((waiter for waiter in self._waiting if waiter.key == key), None)
 
     def _grant(self) -> None:
-        while self._waiting and (self._count < self._size or self._evict()):
-            waiter = self._waiting.popleft()
+        """Leave to start a container for as many as there is room for."""
+        while (waiter := self._next_to_start()) is not None:
+            if self._count >= self._size and not self._evict():
+                return
+            self._waiting.remove(waiter)
             self._take(waiter.key)
+            if waiter.slots > 1:
+                self._coming[waiter.key] += waiter.slots - 1
             waiter.granted(None)
 
-    def _return(self, key: Hashable, container: Container | None) -> None:
+    def _next_to_start(self) -> _Waiter | None:
+        """The oldest for whom there will be no place in a container that is being started."""
+        if not self._waiting or not self._coming:
+            return self._waiting[0] if self._waiting else None
+        promised = self._coming.copy()
+        for waiter in self._waiting:
+            if promised[waiter.key] <= 0:
+                return waiter
+            promised[waiter.key] -= 1
+        return None
+
+    def _return(self, key: Hashable, slots: int, container: Container | None) -> None:
         """Who it was granted to has gone."""
         if container is not None:
             self.give_back(container)
         else:
-            self.give_up(key)
+            self.give_up(key, slots=slots)
 
     def _evict(self) -> bool:
         """Make room: the container that has been idle longest goes."""

@@ -387,6 +387,59 @@ async def test_several_activations_share_a_container_where_the_limits_say_so(ope
         assert len(ow.worker_pids) == 1
 
 
+async def _at_once(js: Js, count: int) -> list[dict[str, Any]]:
+    """The responses of as many calls at once."""
+    responses: list[dict[str, Any]] = []
+
+    async def call() -> None:
+        responses.append(await js.response())
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(count):
+            tasks.start_soon(call)
+    return responses
+
+
+async def test_a_container_that_is_being_started_is_shared_too(opened: Any) -> None:
+    limits = Limits(actions=ActionRanges(concurrency=Range("concurrency", "", 1, 1, 20)))
+    async with opened(limits=limits) as (ow, rest):
+        js = Js(rest)
+        await js.put(
+            "let n = 0\n"
+            "function main() { n += 1; return new Promise((r) => setTimeout(() => r({n}), 300)) }",
+            limits={"concurrency": 10},
+        )
+        results = [one["result"]["n"] for one in await _at_once(js, 15)]
+        assert sorted(results) == [5] * 5 + [10] * 10
+        assert len(ow.worker_pids) == 2
+
+
+async def test_what_ends_a_shared_container_ends_all_that_run_in_it(opened: Any) -> None:
+    limits = Limits(actions=ActionRanges(concurrency=Range("concurrency", "", 1, 1, 20)))
+    async with opened(limits=limits) as (_, rest):
+        js = Js(rest)
+        await js.put(
+            "let n = 0\n"
+            "function main() { if (++n === 5) process.exit(1)\n"
+            "  return new Promise((r) => setTimeout(() => r({n}), 20000)) }",
+            limits={"concurrency": 10},
+        )
+        responses = await _at_once(js, 15)
+        assert [one["status"] for one in responses] == [DEVELOPER] * 15
+
+
+async def test_nobody_waits_for_a_shared_container_that_cannot_be_started(opened: Any) -> None:
+    limits = Limits(actions=ActionRanges(concurrency=Range("concurrency", "", 1, 1, 20)))
+    async with opened(limits=limits, containers=2) as (_, rest):
+        js = Js(rest)
+        await js.put("throw new Error('no')", limits={"concurrency": 3})
+        with anyio.fail_after(60):
+            responses = await _at_once(js, 7)
+        assert [one["status"] for one in responses] == [DEVELOPER] * 7
+        await js.put("function main() { return {} }", limits={"concurrency": 3})
+        assert (await js.response())["status"] == "success"
+
+
 async def test_python_runs_one_activation_at_a_time_in_a_container(opened: Any) -> None:
     limits = Limits(actions=ActionRanges(concurrency=Range("concurrency", "", 1, 1, 20)))
     async with opened(limits=limits, containers=3) as (ow, rest):
