@@ -299,6 +299,66 @@ def test_a_folder_may_take_files_along_and_leave_some_out(tmp_path: Path) -> Non
         ]
 
 
+def zipped(tmp_path: Path, fields: str) -> list[str]:
+    """What is in the zip of an action of these fields."""
+    found = load(tmp_path, action(fields)).actions["p/a"]
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(found.code))) as archive:
+        return archive.namelist()
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [  # as wskdeploy's utils/zip.go has it; the first three stand in its integration tests
+        (
+            "exclude: ['actions/*'], include: [[actions/index.js, index.js],"
+            " [actions/common/utils.js, common/utils.js]]",
+            ["common/utils.js", "index.js"],
+        ),
+        (
+            "exclude: [actions/common, 'actions/libs/*'], include: [[actions/common/, lib/],"
+            " [actions/common/, lib/deep/]]",
+            ["index.js", "lib/deep/utils.js", "lib/utils.js", "package.json"],
+        ),
+        (
+            "exclude: ['actions/*'], include: [[], [actions/common/utils.js],"
+            " ['actions/libs/*/utils.js', libs/], ['actions/*/*/utils.js']]",
+            [
+                "actions/common/utils.js",
+                "actions/libs/one/utils.js",
+                "libs/one/utils.js",
+            ],
+        ),
+        (
+            "exclude: [actions/libs], include: [['actions/libs/*', 'libs/*']]",
+            ["common/utils.js", "index.js", "libs/one/utils.js", "package.json"],
+        ),
+        (
+            "exclude: [package.json, 'libs/*']",
+            ["common/utils.js", "index.js"],
+        ),
+    ],
+)
+def test_what_a_folder_leaves_out_and_takes_along_lies_beside_the_manifest(
+    tmp_path: Path, fields: str, names: list[str]
+) -> None:
+    for name in ("index.js", "package.json", "common/utils.js", "libs/one/utils.js"):
+        (tmp_path / "actions" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "actions" / name).write_text("// mine")
+
+    assert zipped(tmp_path, f"function: actions, runtime: nodejs, {fields}") == names
+
+
+def test_an_exclude_that_leaves_out_nothing_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "__main__.py").write_text(SOURCE)
+
+    found = load(tmp_path, action("function: code, exclude: [code/tests]"))
+
+    assert found.notes == (
+        f"packages.p.actions.a.exclude.0 leaves out nothing of {tmp_path / 'code'}: code/tests",
+    )
+
+
 def test_a_deployment_file_gives_other_values(tmp_path: Path) -> None:
     (tmp_path / "deployment.yaml").write_text("""
 project:

@@ -133,9 +133,10 @@ class CodeReader(Values):
             if {"package.json", "index.js"} & set(files)
             else None
         )
-        files |= self._included(body.get("include"), where.rpartition(".")[0])
-        for pattern in self._list(body.get("exclude"), f"{where.rpartition('.')[0]}.exclude"):
-            files = {name: file for name, file in files.items() if not fnmatch(name, str(pattern))}
+        place = where.rpartition(".")[0]
+        left_out = self._excluded(path, files, body.get("exclude"), f"{place}.exclude")
+        files = {name: file for name, file in files.items() if name not in left_out}
+        files |= self._included(body.get("include"), place)
         asked = body.get("runtime") or body.get("kind") or "python"
         is_python = str(asked).startswith("python") and family != "nodejs"
         if is_python and not (body.get("docker") or body.get("native") or "__main__.py" in files):
@@ -152,14 +153,39 @@ class CodeReader(Values):
             raise self.error(where, f"cannot read {path}: {problem}") from problem
         return Code(base64.b64encode(pack(entries)).decode(), True, path, family)
 
+    def _excluded(
+        self, folder: Path, files: Mapping[str, Path], value: object, where: str
+    ) -> set[str]:
+        """Names of the folder's files that are left out: by paths beside the manifest, possibly
+        patterns, as in wskdeploy; one that is nothing of the folder's there, by name inside it."""
+        inside = {file.resolve(): name for name, file in files.items()}
+        found: set[str] = set()
+        for number, entry in enumerate(self._list(value, where)):
+            pattern = self.text(entry, f"{where}.{number}")
+            if Path(pattern).is_absolute():
+                raise self.error(f"{where}.{number}", "is no path beside the manifest")
+            matches = self._file.parent.glob(pattern)
+            matched = {
+                inside[file.resolve()]
+                for match in matches
+                for file in (_files(match) if match.is_dir() else [match])
+                if file.resolve() in inside
+            } or {name for name in files if fnmatch(name, pattern)}
+            if not matched:
+                self.notes.append(f"{where}.{number} leaves out nothing of {folder}: {pattern}")
+            found |= matched
+        return found
+
     def _included(self, value: object, where: str) -> dict[str, Path]:
-        """More files for the zip: [source] or [source, destination], the source beside the
-        manifest and possibly a pattern."""
+        """More files for the zip, also such as are left out: [source] or [source, destination],
+        the source beside the manifest and possibly a pattern. An empty entry says nothing."""
         found: dict[str, Path] = {}
         for number, entry in enumerate(self._list(value, f"{where}.include")):
             place = f"{where}.include.{number}"
             parts = [self.text(part, place) for part in self._list(entry, place)]
-            if len(parts) not in (1, 2) or Path(parts[0]).is_absolute():
+            if not parts:
+                continue
+            if len(parts) > 2 or Path(parts[0]).is_absolute():
                 raise self.error(
                     place, "is neither [source] nor [source, destination], beside the manifest"
                 )
@@ -175,15 +201,17 @@ class CodeReader(Values):
 
     def _target(self, match: Path, source: str, destination: str | None = None) -> str:
         """Where a file or folder that was found for `source` goes: to the same path, or to
-        `destination`, which is a folder for a pattern or with a slash at its end."""
+        `destination`, which is a folder for a pattern, and for a file with a slash at its end."""
         fixed = Path(*takewhile(lambda part: not _PATTERN.search(part), Path(source).parts))
         inside = match.relative_to(self._file.parent / fixed)
         if destination is None:
             target = Path(*(part for part in Path(fixed, inside).parts if part != ".."))
-        elif fixed == Path(source) and not destination.endswith("/"):
-            target = Path(destination)
+        elif fixed != Path(source):
+            target = Path(destination.partition("*")[0], inside)
+        elif destination.endswith("/") and match.is_file():
+            target = Path(destination, match.name)
         else:
-            target = Path(destination, inside if inside.parts else match.name)
+            target = Path(destination)
         return "/".join(part for part in target.parts if part not in ("/", ".."))
 
     def _list(self, value: object, where: str) -> list[Any]:
