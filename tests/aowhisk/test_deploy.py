@@ -300,6 +300,7 @@ packages:
     actions:
       a: {code: '# x', limits: {timeout: 900000, memorySize: 64}}
       b: {code: '# x', runtime: cobol:85}
+      d: {code: '# x', runtime: 'python:2'}
       c: {code: '# x', inputs: {large: "%s"}}
     sequences: {s: {actions: "a, nowhere, /whisk.system/utils/none"}}
     rules: {r: {trigger: gone, action: a}}
@@ -311,14 +312,16 @@ packages:
     for part in (
         "action 'a': limits.timeout is 900000 ms; this namespace allows 300000 at most",
         "action 'a': limits.memorySize is 64 MB; this namespace asks for 128 at least",
-        "action 'b': this server has no kind 'cobol:85'; it has ",
+        "action 'b': this server has no kind 'cobol:85'; it has kinds of ",
+        "action 'd': this server has no kind 'python:2'; it has python:3, python:3.10, ",
         "action 'c': its parameters are 11000",
         "sequence 's' refers to /_/nowhere, which is neither",
         "sequence 's' refers to /whisk.system/utils/none",
         "rule 'r' refers to /_/gone",
     ):
         assert part in said
-    assert len(caught.value.problems) == 7
+    assert len(caught.value.problems) == 8
+    assert str(caught.value).count("\n  ") == 8
     assert await contents(site.client) == {}
 
 

@@ -152,6 +152,22 @@ async def test_a_feed_that_is_not_there_is_said_before(site: Site) -> None:
     assert await contents(site.client) == {}
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ("triggers: {t: {feed: /whisk.system/alarms/alarm}}", "trigger 't' refers to /whisk"),
+        ("dependencies: {b: {location: /whisk.system/alarms}}", "binding 'b' refers to /whisk"),
+        ("sequences: {s: {actions: '/other/p/a'}}", "sequence 's' refers to /other/p/a"),
+    ],
+)
+async def test_what_another_namespace_does_not_have_or_share_is_said_before(
+    site: Site, fields: str, said: str
+) -> None:
+    with pytest.raises(DeployError, match=f"{said}.*, which is not on the server, or not for"):
+        await site.deploy(f"packages: {{default: {{actions: {{a: {{code: '# x'}}}}, {fields}}}}}")
+    assert await contents(site.client) == {}
+
+
 async def test_a_client_can_do_it_alone(site: Site, told: Told) -> None:
     client: Client = site.client
     await client.triggers.put("mine")

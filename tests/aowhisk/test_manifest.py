@@ -588,6 +588,8 @@ def action(text: str) -> str:
         ("packages: {default: {public: true}}", "packages.default.public", "no package"),
         ("packages: {}", "packages", "no package is declared"),
         ("actions: {}", "actions", "unknown field"),
+        ("package: {name: p}", "package", "of an old format; write `packages: {NAME: ...}`"),
+        ("application: {name: p}", "application", "write `project: {name: NAME, packages: ...}`"),
         ("a: [", "", "is not YAML"),
         ("packages: {p: {}, p: {}}", "", "'p' is given twice"),
     ],

@@ -52,8 +52,9 @@ async def plan(
     problems += [one async for one in _dangling(client, wanted, platform.namespace)]
     if problems:
         raise DeployError(
-            f"project {project.name!r} cannot be deployed, nothing was changed: "
-            + "; ".join(problems),
+            f"project {project.name!r} cannot be deployed, nothing was changed:"
+            + (" " if len(problems) == 1 else "\n  ")
+            + "\n  ".join(problems),
             problems=problems,
         )
     if prune:
@@ -178,8 +179,11 @@ async def _dangling(client: Client, wanted: Sequence[Wanted], namespace: str) ->
                 f"{each.kind.value} {each.name!r} refers to {path}, which is neither in the "
                 "manifest nor on the server"
             )
-        except Forbidden:
-            continue  # there may be packages that can be used and not read
+        except Forbidden:  # so says OpenWhisk of what other namespaces do not have, as well
+            yield (
+                f"{each.kind.value} {each.name!r} refers to {path}, which is not on the server, or "
+                "not for this API key; deploy it there, or ask its owner to share it"
+            )
 
 
 def _references(wanted: Iterable[Wanted]) -> Iterator[tuple[Wanted, str, str]]:

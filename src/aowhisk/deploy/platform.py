@@ -112,6 +112,15 @@ class Platform:
     def _family(self, family: str) -> list[Runtime]:
         return [one for one in self.runtimes.values() if one.kind.partition(":")[0] == family]
 
+    def _others(self, kind: str) -> str:
+        """The kinds of the same family, else the families there are."""
+        family = kind.partition(":")[0]
+        kinds = {one.kind for one in self._family(family) if not one.is_deprecated} - {kind}
+        if kinds:
+            return ", ".join(sorted(kinds))
+        families = {one.partition(":")[0] for one in self.runtimes} - {family}
+        return f"kinds of {', '.join(sorted(families))}"
+
     def _is_local(self, kind: str) -> bool:
         found = self.runtimes.get(self.resolved(kind) or kind)
         return found is not None and found.image == "local"
@@ -119,12 +128,11 @@ class Platform:
     def _kind_problems(self, action: ActionSpec, project: Project) -> Iterator[str]:
         allowed = self.limits.allowed_kinds
         kind = self.resolved(action.kind) if self.runtimes else action.kind
-        known = ", ".join(sorted(self.runtimes))
         if kind is None or (self.runtimes and kind not in self.runtimes):
-            yield f"this server has no kind {action.kind!r}; it has {known}"
+            yield f"this server has no kind {action.kind!r}; it has {self._others(action.kind)}"
             return
         if self.runtimes and self.runtimes[kind].is_deprecated:
-            yield f"the kind {kind!r} is no longer supported; this server has {known}"
+            yield f"the kind {kind!r} is no longer supported; it has {self._others(kind)}"
         if allowed is not None and kind not in allowed:
             yield f"the kind {kind!r} is not allowed here; allowed are {', '.join(allowed)}"
         if action.name in project.uses_store and is_python(action) and kind in self.runtimes:

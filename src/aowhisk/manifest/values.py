@@ -31,6 +31,10 @@ _ELSEWHERE = {
     "apigwAccessToken": "AOWHISK_AUTH",
 }
 _FOREIGN = {*_UNSUPPORTED, *_ELSEWHERE}
+_OLD = {
+    "package": "`packages: {NAME: ...}`, without `name` inside",
+    "application": "`project: {name: NAME, packages: ...}`",
+}
 TYPES: dict[str, tuple[tuple[type, ...], JSON]] = {
     "string": ((str,), ""),
     "integer": ((int,), 0),
@@ -179,6 +183,8 @@ def _unknown(name: object, known: list[str]) -> str:
         return f"aowhisk does not support {_UNSUPPORTED[str(name)]}"
     if name in _ELSEWHERE:
         return f"does not belong into a manifest; set {_ELSEWHERE[str(name)]}"
+    if name in _OLD and "packages" in known:
+        return f"is of an old format; write {_OLD[str(name)]}"
     guess = difflib.get_close_matches(str(name), known, n=1)
     hint = f"did you mean {guess[0]!r}? " if guess else ""
     return f"unknown field; {hint}allowed are {', '.join(known)}"
