@@ -107,12 +107,16 @@ class DeployError(AowhiskError):
 class DeployFailed(DeployError):
     """Parts of a project could not be deployed or removed; running it again goes on from there.
 
-    `failures` maps what failed, such as "action 'split'", to its error.
+    `failures` maps what failed, such as "action 'split'", to its error; `left` needs one of them,
+    and was not tried.
     """
 
-    def __init__(self, message: str, *, failures: Mapping[str, AowhiskError]) -> None:
+    def __init__(
+        self, message: str, *, failures: Mapping[str, AowhiskError], left: Sequence[str] = ()
+    ) -> None:
         super().__init__(message, problems=[str(one) for one in failures.values()])
         self.failures = failures
+        self.left = tuple(left)
 
 
 class OpenWhiskError(AowhiskError):

@@ -260,23 +260,42 @@ async def test_twenty_actions_are_deployed_side_by_side(site: Site) -> None:
     assert len(await contents(site.client)) == 20
 
 
-async def test_where_one_fails_the_others_are_done_and_the_next_run_goes_on(site: Site) -> None:
+async def test_where_one_fails_what_does_not_need_it_is_done_and_the_next_run_goes_on(
+    site: Site,
+) -> None:
     text = """
 packages:
   default:
     actions: {a: {code: '# a'}, b: {code: '# b'}, c: {code: '# c'}}
-    sequences: {s: {actions: "a, b"}}
+    sequences: {s: {actions: "a, b"}, t: {actions: "a, s"}, u: {actions: "a, c"}}
+    triggers: {now: }
+    rules: {r: {trigger: now, action: b}, q: {trigger: now, action: u}}
 """
-    planned = await site.plan(text)
+    await site.deploy("packages: {default: {actions: {old: {code: '# old'}}}}")
+    planned = await site.plan(text, prune=True)
     await site.client.triggers.put("b")  # it takes the name meanwhile
+    said: dict[str, str] = {}
 
     with pytest.raises(DeployFailed) as caught:
-        await apply(site.client, planned)
+        await apply(
+            site.client, planned, progress=lambda step, error: said.update({str(step): str(error)})
+        )
     assert list(caught.value.failures) == ["action 'b'"]
-    assert set(await contents(site.client)) == {"action a", "action c", "trigger b"}
+    assert set(caught.value.left) == {"sequence 's'", "sequence 't'", "rule 'r'", "action 'old'"}
+    assert said["sequence 't'"] == "not tried, for it needs sequence 's'"
+    assert said["action 'old'"] == "not removed, for action 'b' could not be done"
+    assert set(await contents(site.client)) == {
+        *("action a", "action c", "action old", "action u", "trigger b", "trigger now", "rule q")
+    }
 
     await site.client.triggers.delete("b")
-    assert done(await site.deploy()) == {"action 'b'": "create", "sequence 's'": "create"}
+    assert done(await site.deploy(prune=True)) == {
+        "action 'b'": "create",
+        "sequence 's'": "create",
+        "sequence 't'": "create",
+        "rule 'r'": "create",
+        "action 'old'": "delete",
+    }
 
 
 async def test_what_someone_else_makes_meanwhile_is_not_written_over(site: Site) -> None:
@@ -288,7 +307,7 @@ async def test_what_someone_else_makes_meanwhile_is_not_written_over(site: Site)
     with pytest.raises(DeployFailed) as caught:
         await apply(site.client, planned)
 
-    assert list(caught.value.failures) == ["action 'bare'"]
+    assert list(caught.value.failures) == ["action 'bare'", "trigger 'tick'"]
     after = await contents(site.client, times=True)
     assert {name: after[name] for name in before} == before
 

@@ -11,6 +11,7 @@ from deploying import Site, contents, done
 
 from aowhisk.client import Client
 from aowhisk.deploy import MARK, apply
+from aowhisk.deploy.entity import Mark
 from aowhisk.errors import ActionError, DeployError, DeployFailed
 
 FEED = """
@@ -125,6 +126,16 @@ async def test_undeploying_does_without_a_feed_that_is_gone(site: Site, told: To
     await site.client.actions.delete("feeds/clock")
     await site.undeploy()
     assert [name for name in await contents(site.client) if name.startswith("trigger")] == []
+
+
+async def test_undeploying_does_without_a_feed_that_is_no_longer_for_us(site: Site) -> None:
+    """OpenWhisk answers 403 for what another namespace does not have, or no longer shares."""
+    mark = Mark("it", "x" * 64, feed="sealed").to_json()
+    await site.client.triggers.put(
+        "t", annotations={MARK: mark, "feed": "/whisk.system/alarms/alarm"}
+    )
+    await site.undeploy("it")
+    assert await contents(site.client) == {}
 
 
 async def test_what_a_feed_refuses_is_said_without_the_key_and_tried_again(

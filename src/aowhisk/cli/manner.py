@@ -77,14 +77,16 @@ def carry_out(
 def _end(found: Plan, failed: DeployFailed | None, manner: Manner) -> None:
     if manner.as_json:
         failures = {} if failed is None else {k: str(e) for k, e in failed.failures.items()}
-        shown = {**found.to_json(), "applied": not manner.only_plan, "failures": failures}
+        left = [] if failed is None else list(failed.left)
+        shown = {**found.to_json(), "applied": not manner.only_plan}
+        shown |= {"failures": failures, "left": left}
         typer.echo(json.dumps(shown, ensure_ascii=False, indent=2))
     elif failed is None:
         typer.echo(_summary(found, manner.only_plan))
     if failed is not None:
         typer.echo(
-            f"aowhisk: {len(failed.failures)} of {len(found.work)} could not be done; run it again "
-            "to go on from here",
+            f"aowhisk: {len(failed.failures) + len(failed.left)} of {len(found.work)} could not be "
+            "done; run it again to go on from here",
             err=True,
         )
         raise typer.Exit(1)

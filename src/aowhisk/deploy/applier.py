@@ -12,7 +12,15 @@ from aowhisk.client import ActionLimits as Limits
 from aowhisk.client import Client, Code
 from aowhisk.deploy.entity import MARK, Kind
 from aowhisk.deploy.step import Operation, Plan, Step
-from aowhisk.errors import ActivationFailed, AowhiskError, DeployFailed, NotFound, OpenWhiskError
+from aowhisk.errors import (
+    ActivationFailed,
+    AowhiskError,
+    DeployError,
+    DeployFailed,
+    Forbidden,
+    NotFound,
+    OpenWhiskError,
+)
 from aowhisk.manifest import (
     ActionSpec,
     BindingSpec,
@@ -33,6 +41,7 @@ _PASSING = ("Concurrent modification", "not empty")  # 409s that another try can
 _ALONE = {Kind.SEQUENCE, Kind.RULE}
 """Kinds of which one comes after the other: sequences are made of sequences, and the rules of a
 trigger are kept in it."""
+_REMOVALS = (Operation.DELETE, Operation.RELEASE)
 _STD = {"timeout": 60_000, "memory": 256, "logs": 10, "concurrency": 1}
 """What OpenWhisk gives where nothing is asked (ENT/TimeLimit.scala and its neighbours)."""
 _CODE = {"kind", "image", "main", "code", "components"}
@@ -47,21 +56,14 @@ async def apply(
     all of it. A run that failed or was killed leaves nothing that the next one has to be told of.
     """
     doing = _Doing(client, plan, progress)
-    for kind, steps in groupby(plan.work, key=_phase):
-        if doing.failures:
-            break
-        await doing.all(list(steps), 1 if kind[1] in _ALONE else concurrency)
+    for (_, kind), steps in groupby(plan.work, key=_phase):
+        await doing.all(list(steps), 1 if kind in _ALONE else concurrency)
     if doing.failures:
-        failed = "; ".join(str(error) for error in doing.failures.values())
-        raise DeployFailed(
-            f"{len(doing.failures)} of {len(plan.work)} could not be done: {failed}; the others "
-            "are done, and the next run goes on from there",
-            failures=doing.failures,
-        )
+        raise doing.failure()
 
 
 def _phase(step: Step) -> tuple[bool, Kind]:
-    return step.operation in (Operation.DELETE, Operation.RELEASE), step.kind
+    return step.operation in _REMOVALS, step.kind
 
 
 class _Doing:
@@ -69,6 +71,8 @@ class _Doing:
         self._client = client
         self._plan = plan
         self._progress = progress
+        self._undone: list[Step] = []
+        self._left: list[str] = []
         self.failures: dict[str, AowhiskError] = {}
 
     async def all(self, steps: Sequence[Step], concurrency: int) -> None:
@@ -77,8 +81,12 @@ class _Doing:
 
         async def one(step: Step) -> None:
             async with slots:
-                error = await self._attempt(step)
+                error = self._obstacle(step) or await self._attempt(step)
             if error is not None:
+                self._undone.append(step)
+            if isinstance(error, DeployError):
+                self._left.append(str(step))
+            elif error is not None:
                 self.failures[str(step)] = error
             if self._progress is not None:
                 self._progress(step, error)
@@ -86,6 +94,28 @@ class _Doing:
         async with anyio.create_task_group() as group:
             for step in steps:
                 group.start_soon(one, step)
+
+    def _obstacle(self, step: Step) -> DeployError | None:
+        """Why it is not even tried: it needs what failed, or would remove what nothing is there for
+        yet."""
+        is_removal = step.operation in _REMOVALS
+        for other in self._undone:
+            if is_removal and other.operation not in _REMOVALS:
+                return DeployError(f"not removed, for {other} could not be done")
+            if step.needs(other, self._plan.namespace):
+                return DeployError(f"not tried, for it needs {other}")
+        return None
+
+    def failure(self) -> DeployFailed:
+        """What could not be done."""
+        said = "; ".join(map(str, self.failures.values()))
+        left = f"; {', '.join(self._left)} not tried, for want of them" if self._left else ""
+        return DeployFailed(
+            f"{len(self.failures)} of {len(self._plan.work)} could not be done: {said}{left}; the "
+            "others are done, and the next run goes on from there",
+            failures=self.failures,
+            left=self._left,
+        )
 
     async def _attempt(self, step: Step) -> AowhiskError | None:
         pause = _PAUSE
@@ -237,8 +267,8 @@ class _Doing:
     async def _forget(self, feed: str, trigger: str) -> None:
         try:
             await self._client.feeds.delete(feed, trigger)
-        except (NotFound, ActivationFailed):
-            return  # the feed is gone, or never heard of it
+        except (NotFound, Forbidden, ActivationFailed):
+            return  # the feed is gone, no longer for us, or never heard of it
 
     async def _release(self, step: Step) -> None:
         """Leave a package that others use: take our mark off it."""

@@ -43,6 +43,21 @@ class Kind(Enum):
     TRIGGER = "trigger"
     RULE = "rule"
 
+    @property
+    def collection(self) -> str:
+        """Where it lies in the REST API."""
+        return _COLLECTIONS[self]
+
+
+_COLLECTIONS = {
+    Kind.PACKAGE: "packages",
+    Kind.BINDING: "packages",
+    Kind.ACTION: "actions",
+    Kind.SEQUENCE: "actions",
+    Kind.TRIGGER: "triggers",
+    Kind.RULE: "rules",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -94,6 +109,21 @@ class Wanted:
         return isinstance(spec, PackageSpec) and not (
             spec.parameters or spec.annotations or spec.publish
         )
+
+    @property
+    def references(self) -> tuple[tuple[str, str], ...]:
+        """What it refers to: the collection, and "/namespace/[package/]name"."""
+        match self.spec:
+            case SequenceSpec() as sequence:
+                return tuple(("actions", part) for part in sequence.components)
+            case RuleSpec() as rule:
+                return ("triggers", rule.trigger), ("actions", rule.action)
+            case BindingSpec() as binding:
+                return (("packages", binding.target),)
+            case TriggerSpec(feed=str(feed)):
+                return (("actions", feed),)
+            case _:
+                return ()
 
 
 def wanted_by(project: Project, client: Client) -> Iterator[Wanted]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from aowhisk.client import Client
 from aowhisk.deploy.entity import Kind, Mark, Wanted, wanted_by
@@ -11,20 +11,11 @@ from aowhisk.deploy.present import Present, listed, look_all
 from aowhisk.deploy.project import Project
 from aowhisk.deploy.step import Change, Operation, Plan, Step, differences, ordered
 from aowhisk.errors import DeployError, Forbidden, NotFound
-from aowhisk.manifest import BindingSpec, RuleSpec, SequenceSpec, TriggerSpec
 from aowhisk.models import JSON
 
 __all__ = ["plan", "plan_removal"]
 
 CONCURRENCY = 8
-_COLLECTION = {
-    Kind.PACKAGE: "packages",
-    Kind.BINDING: "packages",
-    Kind.ACTION: "actions",
-    Kind.SEQUENCE: "actions",
-    Kind.TRIGGER: "triggers",
-    Kind.RULE: "rules",
-}
 
 
 async def plan(
@@ -58,7 +49,7 @@ async def plan(
             problems=problems,
         )
     if prune:
-        kept = {(_COLLECTION[each.kind], each.name) for each in wanted}
+        kept = {(each.kind.collection, each.name) for each in wanted}
         steps += await _removals(client, project.name, kept, ())
     notes = (*project.notes, *platform.notes(project))
     return Plan(project.name, platform.namespace, tuple(steps), notes)
@@ -156,11 +147,11 @@ class _Comparison:
 
 async def _dangling(client: Client, wanted: Sequence[Wanted], namespace: str) -> AsyncIterator[str]:
     """References to what is neither declared nor there."""
-    declared = {(_COLLECTION[each.kind], f"/_/{each.name}") for each in wanted}
+    declared = {(each.kind.collection, f"/_/{each.name}") for each in wanted}
     targets = {
         each.name: str(each.fields["binding"]) for each in wanted if each.kind is Kind.BINDING
     }
-    for each, collection, path in _references(wanted):
+    for each, (collection, path) in ((one, to) for one in wanted for to in one.references):
         path = path.replace(f"/{namespace}/", "/_/", 1)
         if (collection, path) in declared:
             continue
@@ -186,30 +177,16 @@ async def _dangling(client: Client, wanted: Sequence[Wanted], namespace: str) ->
             )
 
 
-def _references(wanted: Iterable[Wanted]) -> Iterator[tuple[Wanted, str, str]]:
-    for each in wanted:
-        spec = each.spec
-        if isinstance(spec, SequenceSpec):
-            yield from ((each, "actions", part) for part in spec.components)
-        elif isinstance(spec, RuleSpec):
-            yield each, "triggers", spec.trigger
-            yield each, "actions", spec.action
-        elif isinstance(spec, BindingSpec):
-            yield each, "packages", spec.target
-        elif isinstance(spec, TriggerSpec) and spec.feed:
-            yield each, "actions", spec.feed
-
-
 async def _removals(
     client: Client, project: str, kept: set[tuple[str, str]], known: Iterable[tuple[Kind, str]]
 ) -> list[Step]:
     """The steps that remove what is the project's, but for what is kept."""
     rows = [(row.kind, row.name) async for row in listed(client) if _is_of(row.mark, project)]
     rows += known
-    asked = [row for row in dict.fromkeys(rows) if (_COLLECTION[row[0]], row[1]) not in kept]
+    asked = [row for row in dict.fromkeys(rows) if (row[0].collection, row[1]) not in kept]
     found = await look_all(client, asked, concurrency=CONCURRENCY, code=False)
     gone = [there for there in found.values() if _is_of(there.mark, project)]
-    unique = {(_COLLECTION[there.kind], there.name): there for there in gone}
+    unique = {(there.kind.collection, there.name): there for there in gone}
     names = {name for collection, name in unique if collection == "actions"}
     return ordered([_removal(there, names) for there in unique.values()])
 

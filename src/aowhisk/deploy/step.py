@@ -82,6 +82,27 @@ class Step:
     def __str__(self) -> str:
         return f"{self.kind.value} {self.name!r}"
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """The collection and the name: one for each place in the namespace."""
+        return self.kind.collection, self.name
+
+    def needs(self, other: Step, namespace: str) -> bool:
+        """Whether it cannot be done before `other` is: what is made needs its package and what it
+        refers to; a package can go when it is empty."""
+        if self.wanted is None:
+            return self.key[0] == "packages" and other.name.startswith(f"{self.name}/")
+        if other.key == ("packages", self.name.rpartition("/")[0]):
+            return True
+        for collection, path in self.wanted.references:
+            owner, _, name = path[1:].partition("/")
+            if owner in ("_", namespace) and other.key in (
+                (collection, name),
+                ("packages", name.rpartition("/")[0]),
+            ):
+                return True
+        return False
+
     def to_json(self) -> dict[str, JSON]:
         """For programs."""
         return {
