@@ -91,7 +91,7 @@ images: $(VENV)/.ready  ## images for the examples' actions (needs Docker; EXAMP
 	@PYTHON=$(abspath $(BIN))/python $(foreach name,RUNTIME PREFIX PLATFORM,$(if $($(name)),$(name)="$($(name))")) packaging/images/build.sh $(EXAMPLES)
 
 cluster: $(VENV)/.ready  ## OpenWhisk, MongoDB and S3 in a kind cluster (needs Docker, kind, kubectl, helm)
-	AOWHISK="$(abspath $(BIN))/python -m aowhisk" kind/up.sh
+	PYTHON="$(abspath $(BIN))/python" kind/up.sh
 
 cluster-down:  ## delete it, and all that is in it
 	kind/down.sh

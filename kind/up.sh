@@ -6,7 +6,7 @@ set -euo pipefail
 [ "${1:-}" != --dry-run ] || DRY=1
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
-AOWHISK=${AOWHISK:-$root/.venv/bin/python -m aowhisk}
+PYTHON=${PYTHON:-$root/.venv/bin/python} # has aowhisk; or the command in AOWHISK is taken
 MEMORY=8 # GB that Docker should have
 RELEASE=owdev
 
@@ -25,6 +25,9 @@ check_machine() {
       ;;
   esac
   command -v openssl >/dev/null || fail "openssl is not installed" "apt-get install openssl, or brew install openssl"
+  [ -n "$DRY" ] || command -v curl >/dev/null || fail "curl is not installed" "apt-get install curl, or brew install curl"
+  [ -n "$DRY" ] || [ -n "${AOWHISK:-}" ] || "$PYTHON" -c 'import aowhisk' 2>/dev/null ||
+    fail "aowhisk is not installed for $PYTHON, and its doctor is the last step" "\`make cluster\` sees to it; or name a Python that has it: PYTHON=..."
   need docker "" "$(version_of docker version --format '{{.Client.Version}}')" "https://docs.docker.com/engine/install/"
   need kind "$KIND_AT_LEAST" "$(version_of kind version -q)" "https://kind.sigs.k8s.io/docs/user/quick-start/#installation"
   need kubectl "$KUBECTL_AT_LEAST" "$(version_of kubectl version --client -o yaml | sed -n 's/.*gitVersion: //p')" "https://kubernetes.io/docs/tasks/tools/"
@@ -252,11 +255,15 @@ explain() { # explain NAMESPACE: what Kubernetes knows of its trouble, and what 
 
 finish() {
   say "settings"
-  note "export WSK_CONFIG_FILE=$STATE/profile    # for aowhisk and wsk"
-  note "export KUBECONFIG=$KUBECONFIG            # for kubectl and helm"
+  note "export WSK_CONFIG_FILE=$(printf %q "$STATE/profile")    # for aowhisk and wsk"
+  note "export KUBECONFIG=$(printf %q "$KUBECONFIG")            # for kubectl and helm"
   say "aowhisk doctor"
-  # shellcheck disable=SC2086  # a command and its arguments
-  run $AOWHISK doctor --invoke --profile "$STATE/profile"
+  if [ -n "${AOWHISK:-}" ]; then
+    # shellcheck disable=SC2086  # a command and its arguments
+    run $AOWHISK doctor --invoke --profile "$STATE/profile"
+  else
+    run "$PYTHON" -m aowhisk doctor --invoke --profile "$STATE/profile"
+  fi
 }
 
 check_machine

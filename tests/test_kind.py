@@ -373,6 +373,13 @@ def test_the_last_step_is_the_doctor_with_the_profile(
     assert "✗" not in told
 
 
+def test_paths_with_spaces_are_no_trouble(tools: Tools, tmp_path: Path) -> None:
+    state = tmp_path / "my state"
+    done = tools.run("up.sh", state, "--dry-run", AOWHISK="", PYTHON="/my tools/python")
+    assert f"export WSK_CONFIG_FILE={tmp_path}/my\\ state/profile" in done.stdout
+    assert f"$ /my\\ tools/python -m aowhisk doctor --invoke --profile {tmp_path}/my" in done.stdout
+
+
 def test_a_doctor_who_finds_something_makes_up_fail(tools: Tools, state: Path) -> None:
     with listening(31001, state, tools):
         done = tools.run("up.sh", state, AOWHISK="false")
@@ -406,6 +413,11 @@ def test_what_does_not_get_ready_is_explained(tools: Tools, state: Path) -> None
         ({"versions": {"helm": "v3.7.2+g1"}}, {}, "helm v3.7.2+g1 is too old"),
         ({"engine": False}, {}, "no Docker engine answers"),
         ({}, {"AOWHISK_CLUSTER_ARCH": "arm64"}, "OpenWhisk's images are for amd64"),
+        (
+            {},
+            {"AOWHISK": "", "PYTHON": "/nowhere/python"},
+            "aowhisk is not installed for /nowhere/python",
+        ),
         ({"clusters": ["aowhisk"]}, {}, "but not the keys it was made with"),
     ],
 )
