@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 VIDEO ?=
 SAY ?= tell me a joke
+CORPUS ?=
 RUN = $(BIN)/python
 
 .PHONY: help demo chat test test310 full check lint types layers docs workflows release-check bench bench-peers serve images cluster cluster-down clean
@@ -22,8 +23,8 @@ $(VENV)/.ready: pyproject.toml packaging/make/requirements.txt packaging/docs/re
 demo: $(VENV)/.ready  ## transcode a film in pieces, lose one on purpose, get it back (VIDEO=my.mp4)
 	$(RUN) examples/transcoder/flow.py $(if $(VIDEO),"$(VIDEO)") --lose 1
 
-chat: $(VENV)/.ready  ## train a chatbot on dialogues, then talk to it (SAY="who wrote dune?")
-	$(RUN) examples/chatbot/chat.py "$(SAY)"
+chat: $(VENV)/.ready  ## train a chatbot on dialogues, then talk to it (SAY="who wrote dune?" CORPUS=mine/)
+	$(RUN) examples/chatbot/chat.py $(if $(CORPUS),--corpus "$(CORPUS)") "$(SAY)"
 
 test: $(VENV)/.ready  ## the tests
 	$(RUN) -m pytest

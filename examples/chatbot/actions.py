@@ -31,7 +31,8 @@ Arrays = dict[str, Any]
 Example = tuple[str, str]  # a text in normal form, its intent
 
 BUCKET = "chatbot"
-WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
+SIGNS = "\u3040-\u30ff\u3400-\u9fff"  # kana and ideographs: there is no space between words
+WORD = re.compile(rf"[{SIGNS}]|[^\W_{SIGNS}]+(?:'[^\W\d_{SIGNS}]+)?")
 KEYWORDS = 10  # words an intent, for the baseline
 SHARES = {"test": 0.2, "validation": 0.2}
 

@@ -41,13 +41,14 @@ class Training:
     the run that trains it.
 
     `intents` are files of the corpus, none for all; `skew` is negative rows for each positive one,
-    0 for all there are.
+    0 for all there are; `place` is a folder of other dialogues than those of chatterbot-corpus.
     """
 
     intents: tuple[str, ...] = ()
     skew: int = 10
     bundle_size: int = 5
     seed: int = 0
+    place: Path | None = None
 
     def dag(self, corpus: str) -> Dag:
         """split -> train, three at once -> combine, on the dialogues at the key `corpus`."""
@@ -72,7 +73,7 @@ class Training:
         """
         if orchestrator.store is None:
             raise ConfigError("the chatbot needs a store; set AOWHISK_STORE")
-        data = await asyncio.to_thread(dialogues, self.intents)
+        data = await asyncio.to_thread(dialogues, self.intents, self.place)
         key = f"corpus/{hashlib.sha256(data).hexdigest()[:12]}.json"
         if not await orchestrator.store.exists(key):
             await orchestrator.store.put(key, data)
@@ -113,6 +114,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=description)
     add, default = made.add_argument, Training()
     add("--intents", default="", help="learn these only, a list with commas (all)")
+    add("--corpus", type=Path, metavar="DIR", help="your own dialogues, a YAML file an intent")
     add("--skew", type=int, default=default.skew, help="negatives a positive, 0: all (%(default)s)")
     add("--bundle-size", type=int, default=default.bundle_size, help="intents a call (%(default)s)")
     add("--seed", type=int, default=default.seed, help="of what is held out (%(default)s)")
@@ -142,10 +144,10 @@ def training(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Tr
         parser.error(f"the example needs more; python -m pip install {' '.join(missing)}")
     wanted = tuple(sorted(filter(None, options.intents.split(","))))
     try:
-        dialogues(wanted)
+        dialogues(wanted, options.corpus)
     except (FileNotFoundError, ValueError) as problem:
         parser.error(str(problem))
-    return Training(wanted, options.skew, options.bundle_size, options.seed)
+    return Training(wanted, options.skew, options.bundle_size, options.seed, options.corpus)
 
 
 def shown(main: Callable[[], Coroutine[Any, Any, None]]) -> int:

@@ -236,3 +236,8 @@ def test_wrong_params_are_said(cluster: Cluster) -> None:
     assert "'held_out' is None" in cluster.fails("combine", classifiers=trained)
     error = cluster.combine(split, trained[::-1])["error"]
     assert "not those of all of split's bundles, in order" in error["message"]
+
+
+def test_words_are_those_of_any_script() -> None:
+    assert actions.words("Größe, naïve 42! don't_stop") == ["größe", "naïve", "42", "don't", "stop"]
+    assert actions.words("你好吗 Как дела") == ["你", "好", "吗", "как", "дела"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -240,6 +241,8 @@ def test_on_another_openwhisk_over_http_it_learns_the_same(
         (["hi", "--skew", "-1"], "--skew is -1; it must be 0 or more"),
         (["hi", "--bundle-size", "0"], "--bundle-size is 0; it must be 1 or more"),
         (["hi", "--intents", "jazz"], "there is no intent jazz; there are: ai, "),
+        (["hi", "--intents", "humor"], "dialogues of humor only, and there is nothing to tell"),
+        (["hi", "--corpus", "/nowhere"], "/nowhere is not there; give a folder with a YAML file"),
     ],
 )
 def test_a_wrong_command_line_ends_with_2_and_says_what_is_wrong(
@@ -248,6 +251,53 @@ def test_a_wrong_command_line_ends_with_2_and_says_what_is_wrong(
     with pytest.raises(SystemExit, match="2"):
         module("chat").main(arguments)
     assert message in capsys.readouterr().err
+
+
+def test_it_learns_other_dialogues_than_those_of_the_package(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "essen.yml").write_text(
+        "conversations:\n- - Gibt es Brötchen?\n  - Ja, zwölf.\n- - Gibt es Käse\n  - Nein\n"
+    )
+    (own / "wetter.yaml").write_text(
+        "conversations:\n- - Wird es schön?\n  - Morgen.\n- - 今日は雨\n  - 42\n- - allein\n"
+    )
+    code, out, err = start("chatbot/chat.py", tmp_path, "Wird es schön?", "--corpus", str(own))
+    assert code == 0, err
+    assert "2 intents learned from 4 utterances; on 4 of other dialogues" in out
+    assert "(wetter" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (None, "", r"there is no \*.yml or \*.yaml in "),
+        ("a.yml", "a: [", r"a.yml cannot be read: "),
+        ("a.yml", "", r"a.yml: there is no list `conversations`"),
+        ("a.yml", "conversations: {a: b}", r"a.yml: there is no list `conversations`"),
+        (
+            "a.yml",
+            "conversations:\n- hi\n- hello\n",
+            r"a.yml: of 2 `conversations`, none is a text",
+        ),
+        ("a.yml", "conversations:\n- - hi\n  - hello\n", r"there are dialogues of a only"),
+    ],
+)
+def test_dialogues_that_are_none_are_said(
+    tmp_path: Path, name: str | None, text: str, message: str
+) -> None:
+    if name is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        module("corpus").dialogues((), tmp_path)
+
+
+def test_a_line_that_nobody_answers_is_no_dialogue_of_letters() -> None:
+    """The package's trivia has one, a text where a list should be."""
+    turns = [
+        turn for dialogue in json.loads(module("corpus").dialogues())["trivia"] for turn in dialogue
+    ]
+    assert not [turn for turn in turns if len(turn) == 1 and turn.isalpha()]
 
 
 def test_the_manifest_declares_the_three_actions() -> None:
