@@ -23,7 +23,7 @@ $(VENV)/.ready: pyproject.toml packaging/make/requirements.txt packaging/docs/re
 demo: $(VENV)/.ready  ## transcode a film in pieces, lose one on purpose, get it back (VIDEO=my.mp4)
 	$(RUN) examples/transcoder/flow.py $(if $(VIDEO),"$(VIDEO)") --lose 1
 
-chat: $(VENV)/.ready  ## train a chatbot on dialogues, then talk to it (SAY="who wrote dune?" CORPUS=mine/)
+chat: $(VENV)/.ready  ## train a chatbot on dialogues, then talk to it (SAY="who wrote the hobbit?" CORPUS=mine/)
 	$(RUN) examples/chatbot/chat.py $(if $(CORPUS),--corpus "$(CORPUS)") "$(SAY)"
 
 test: $(VENV)/.ready  ## the tests

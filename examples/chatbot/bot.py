@@ -38,7 +38,10 @@ class Model:
         self._terms = {term: column for column, term in enumerate(vocabulary["terms"])}
         self._idf = vocabulary["idf"]
         self._replies = {
-            intent: [(self._vector(prompt), answers) for prompt, answers in known.items()]
+            intent: [
+                (self._vector(prompt), frozenset(words(prompt)), answers)
+                for prompt, answers in known.items()
+            ]
             for intent, known in replies.items()
         }
 
@@ -50,12 +53,15 @@ class Model:
         scores = self._arrays["weights"][:, columns] @ numbers + self._arrays["biases"]
         best = int(scores.argmax())
         intent = self._intents[best]
-        _, replies = max(
-            self._replies[intent],
-            key=lambda known: sum(
-                row.get(column, 0) * number for column, number in known[0].items()
-            ),
-        )
+        said = frozenset(words(text))
+
+        def likeness(known: tuple[dict[int, float], frozenset[str], Sequence[str]]) -> float:
+            """By the terms that were learned; by the words where those say nothing, for not every
+            prompt was learned from."""
+            shared = sum(row.get(column, 0) * number for column, number in known[0].items())
+            return shared + len(said & known[1]) / max(1, len(said | known[1]))
+
+        *_, replies = max(self._replies[intent], key=likeness)
         return Answer(
             intent=intent,
             score=round(float(scores[best]), 3),

@@ -20,6 +20,7 @@ pytest.importorskip("aowhisk", reason="aowhisk needs Python 3.11", exc_type=Impo
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 pytest.importorskip("chatterbot_corpus", reason="chatterbot-corpus is not installed")
 
+import numpy as np
 from chatbots import FEW, module
 from loading import EXAMPLES, start
 
@@ -294,10 +295,23 @@ def test_dialogues_that_are_none_are_said(
 
 def test_a_line_that_nobody_answers_is_no_dialogue_of_letters() -> None:
     """The package's trivia has one, a text where a list should be."""
-    turns = [
-        turn for dialogue in json.loads(module("corpus").dialogues())["trivia"] for turn in dialogue
-    ]
-    assert not [turn for turn in turns if len(turn) == 1 and turn.isalpha()]
+    dialogues = json.loads(module("corpus").dialogues())["trivia"]
+    assert not [one for one in dialogues if "".join(one).startswith("In a game of bingo")]
+
+
+def test_a_prompt_of_words_that_were_not_learned_is_still_known() -> None:
+    bot = module("bot")
+    arrays = {
+        "intents": np.array(["people"]),
+        "weights": np.zeros((1, 2)),
+        "biases": np.zeros(1),
+        "thresholds": np.zeros(1),
+    }
+    vocabulary = {"terms": ["was", "who"], "idf": [1.0, 1.0]}
+    replies = {"people": {"who was ada": ["a countess"], "who was kurt": ["a logician"]}}
+    model = bot.Model(arrays, vocabulary, replies)
+    assert model.answer("Who was Kurt?").reply == "a logician"
+    assert model.answer("Who was Ada?").reply == "a countess"
 
 
 def test_the_manifest_declares_the_three_actions() -> None:
