@@ -179,6 +179,15 @@ def test_a_profile_holds_every_setting(url: str, tmp_path: Path) -> None:
     assert told["journal"]["facts"]["path"] == f"{tmp_path}/j.db"
 
 
+def test_a_profile_that_is_not_there_is_said(tmp_path: Path) -> None:
+    done = doctor({}, "--profile", tmp_path / "none")
+    assert done.returncode == 2
+    assert (
+        done.stderr
+        == f"aowhisk: there is no profile {tmp_path / 'none'}; `make cluster` writes one\n"
+    )
+
+
 async def test_without_settings_what_can_be_checked_still_is() -> None:
     found = await ask(auth=None, journal="memory:")
     assert states(found) == {

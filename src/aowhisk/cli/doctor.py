@@ -17,6 +17,7 @@ from rich.text import Text
 
 from aowhisk.config import survey
 from aowhisk.doctor import CHECKS, Finding, Needs, State, examine
+from aowhisk.errors import ConfigError
 from aowhisk.manifest import Manifest
 
 __all__ = ["doctor"]
@@ -64,6 +65,8 @@ def doctor(
     logging.getLogger("aowhisk").addHandler(logging.NullHandler())  # findings say it
     environ = dict(os.environ)
     if profile is not None:
+        if not profile.is_file():
+            raise ConfigError(f"there is no profile {profile}; `make cluster` writes one")
         environ["WSK_CONFIG_FILE"] = str(profile)
     settings = survey(environ, apihost=apihost, store=store, journal=journal)
     manifests = [Manifest.load(each) for each in manifest or ()]
