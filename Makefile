@@ -10,7 +10,7 @@ RUN = $(BIN)/python
 .PHONY: help demo chat test test310 full check lint types layers docs workflows release-check bench bench-peers serve images cluster cluster-down clean
 
 help:  ## what there is
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 # The stamp is made anew when the dependencies change; a half-made environment is not taken for a whole one.
 $(VENV)/.ready: pyproject.toml packaging/make/requirements.txt packaging/docs/requirements.txt

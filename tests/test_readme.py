@@ -23,6 +23,24 @@ def test_the_pipeline_in_the_readme_runs_as_printed(tmp_path: Path) -> None:
     assert done.stdout.startswith("{'words': 7} [2, 5] ")
 
 
+def test_the_dag_on_its_first_screen_is_that_of_the_demo() -> None:
+    (shown,) = re.findall(r"```python\n(dag = .*?)\n\nasync with", README.read_text(), re.DOTALL)
+    code = shown + "\nprint(json.dumps(dag.to_json()))"
+    demo = "from flow import transcoding; print(json.dumps(transcoding('film.mp4').to_json()))"
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", f"import json\nfrom aowhisk import *\n{each}"],
+            cwd=README.parent / "examples" / "transcoder",
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout
+        for each in (code, demo)
+    ]
+    assert told[0] == told[1] != ""
+
+
 def test_the_links_in_the_readme_and_the_docs_lead_somewhere() -> None:
     pages = [README, README.with_name("CONTRIBUTING.md"), *README.parent.glob("docs/*.md")]
     for page in pages:
