@@ -90,7 +90,8 @@ async def splitter(args: dict[str, Any], store: Any) -> dict[str, Any]:
 
 @action
 async def transcoder(args: dict[str, Any], store: Any) -> dict[str, Any]:
-    """Encode `input`, one of the splitter's `splits`: H.264 of `resolution` ("360p"), or AAC."""
+    """Encode `input`, one of the splitter's `splits`: H.264 of `resolution` ("360p"), or AAC. The
+    `output_file` is None where the piece is so damaged that nothing of it can be decoded."""
     lines = _lines(args.get("resolution", "360p"))
     piece = _piece(args.get("input"))
     source = await store.download(piece["input"])
@@ -101,6 +102,8 @@ async def transcoder(args: dict[str, Any], store: Any) -> dict[str, Any]:
             facts = encode_sound(Path(source), target, piece)
         else:
             facts = encode_picture(Path(source), target, piece, lines)
+        if not facts.get("frames") and not facts.get("samples"):
+            return {"output_file": None, **facts}
         stored = store.key(f"{PIECES}/{piece['film']}/{target.name}")
         await store.upload(stored, target)
     return {"output_file": stored, **facts}
@@ -108,13 +111,21 @@ async def transcoder(args: dict[str, Any], store: Any) -> dict[str, Any]:
 
 @action
 async def combiner(args: dict[str, Any], store: Any) -> dict[str, Any]:
-    """Join `input`, the transcoder's `output_file`s in any order, to one MP4, encoding nothing."""
-    keys = args.get("input")
-    if not isinstance(keys, list) or not keys or not all(isinstance(key, str) for key in keys):
+    """Join `input`, the transcoder's `output_file`s in any order, to one MP4, encoding nothing;
+    `left_out` says how many of them are None."""
+    given = args.get("input")
+    if (
+        not isinstance(given, list)
+        or not all(isinstance(key, str | None) for key in given)
+        or not given
+    ):
         raise BadInput(
             "InvalidInput",
-            f"'input' is {keys!r:.200}, not a list of keys; give the transcoder's output files",
+            f"'input' is {given!r:.200}, not a list of keys; give the transcoder's output files",
         )
+    keys = [key for key in given if key is not None]
+    if not keys:
+        raise BadInput("Damaged", "nothing of the film can be decoded")
     parts = {key: Path(await store.download(key)) for key in dict.fromkeys(keys)}
     path = PurePosixPath(keys[0])
     resolution = path.stem.rpartition("-")[2]
@@ -123,7 +134,7 @@ async def combiner(args: dict[str, Any], store: Any) -> dict[str, Any]:
         facts = combine(parts, target)
         stored = store.key(f"{RESULTS}/{target.name}")
         await store.upload(stored, target)
-    return {"output_file": stored, **facts}
+    return {"output_file": stored, "left_out": len(given) - len(keys), **facts}
 
 
 # What the actions were given
@@ -393,9 +404,7 @@ def encode_picture(source: Path, target: Path, piece: dict[str, Any], lines: int
             out.mux(stream.encode(frame))
             count += 1
         if stream is None:
-            raise BadInput(
-                "Damaged", f"no frame of {piece['input']} can be decoded", key=piece["input"]
-            )
+            return {"frames": 0}
         out.mux(stream.encode(None))
         size = {"width": stream.codec_context.width, "height": stream.codec_context.height}
     return {"frames": count, **size}
@@ -482,9 +491,7 @@ def encode_sound(source: Path, target: Path, piece: dict[str, Any]) -> dict[str,
             out.mux(stream.encode(frame))
             samples += frame.samples
         if not samples:
-            raise BadInput(
-                "Damaged", f"no sound of {piece['input']} can be decoded", key=piece["input"]
-            )
+            return {"samples": 0}
         out.mux(stream.encode(None))
     return {"samples": samples}
 

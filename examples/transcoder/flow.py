@@ -56,6 +56,8 @@ async def transcode(options: argparse.Namespace) -> Path:
             await orchestrator.store.download(run["combiner"]["output_file"], options.output)
     tally = progress.tally(run.id)
     report(tally)
+    if run["combiner"]["left_out"]:
+        print(f"so damaged that they are left out: {run['combiner']['left_out']} pieces")
     if options.lose is not None and not tally.rescues:
         print(f"nothing was lost: there is no piece {options.lose}")
     return options.output
