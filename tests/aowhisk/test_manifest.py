@@ -99,12 +99,54 @@ def test_a_folder_becomes_a_zip_and_the_same_files_the_same_bytes(tmp_path: Path
         assert archive.namelist() == ["__main__.py", "sub/more.txt"]
 
 
-def test_a_zip_is_taken_as_it_is(tmp_path: Path) -> None:
-    (tmp_path / "a.zip").write_bytes(b"PK...")
+def zip_of(path: Path, *names: str) -> bytes:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, SOURCE)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("__main__.py", "python:default"),
+        ("index.js", "nodejs:default"),
+        ("package.json", "nodejs:default"),
+    ],
+)
+def test_a_zip_is_taken_as_it_is_and_tells_its_kind(tmp_path: Path, name: str, kind: str) -> None:
+    data = zip_of(tmp_path / "a.zip", name, "more.txt")
 
     action = load(tmp_path, "packages: {default: {actions: {a: {function: a.zip}}}}").actions["a"]
 
-    assert base64.b64decode(action.code) == b"PK..."
+    assert base64.b64decode(action.code) == data
+    assert action.kind == kind
+
+
+def test_what_does_not_tell_its_kind_has_to_be_given_one(tmp_path: Path) -> None:
+    zip_of(tmp_path / "a.zip", "exec")
+    (tmp_path / "a.txt").write_text("# what may it be")
+    for name in ("a.zip", "a.txt"):
+        assert f"write its `runtime`: {tmp_path / name} does not tell" in refused(
+            tmp_path, action(f"function: {name}")
+        )
+        assert load(tmp_path, action(f"function: {name}, runtime: go")).actions["p/a"].kind == (
+            "go:default"
+        )
+        assert load(tmp_path, action(f"function: {name}, native: true")).actions["p/a"].image
+    (tmp_path / "b.zip").write_text("PK...")
+    assert "b.zip is no zip: " in refused(tmp_path, action("function: b.zip"))
+
+
+def test_a_kind_that_the_file_does_not_look_like_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(SOURCE)
+
+    found = load(tmp_path, action("function: a.py, runtime: php"))
+
+    assert found.actions["p/a"].kind == "php:default"
+    assert found.notes == (
+        f"packages.p.actions.a.runtime is php, and {tmp_path / 'a.py'} looks like python",
+    )
 
 
 def test_inputs_are_plain_values_or_declared_ones(tmp_path: Path) -> None:

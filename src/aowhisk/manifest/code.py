@@ -6,7 +6,7 @@ import base64
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from itertools import takewhile
@@ -79,11 +79,21 @@ class CodeReader(Values):
         field = "runtime" if body.get("runtime") else "kind"
         written = body.get(field)
         if not written or written == "language:default":
+            if (
+                code.family is None
+                and code.source
+                and not (body.get("docker") or body.get("native"))
+            ):
+                raise self.error(where, f"write its `runtime`: {code.source} does not tell")
             return f"{code.family}:default" if code.family else DEFAULT_KIND
         kind = self.text(written, f"{where}.{field}").replace("@", ":")
         if not _KIND.fullmatch(kind):
             raise self.error(
                 f"{where}.{field}", f"is {kind!r}; write a kind, such as python:3.11 or nodejs"
+            )
+        if code.family not in (None, kind.partition(":")[0]):
+            self.notes.append(
+                f"{where}.{field} is {kind}, and {code.source} looks like {code.family}"
             )
         return kind if ":" in kind else f"{kind}:default"
 
@@ -108,12 +118,21 @@ class CodeReader(Values):
         family = _FAMILIES.get(path.suffix)
         try:
             if path.suffix in _BINARY or _is_program(path):
-                data = base64.b64encode(path.read_bytes()).decode()
-                return Code(data, binary=True, source=path, family=family)
+                data = path.read_bytes()
+                if path.suffix == ".zip":
+                    family = self._family(data, path, where)
+                return Code(base64.b64encode(data).decode(), True, path, family)
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as problem:
             raise self.error(where, f"cannot read {path}: {problem}") from problem
         return Code(self._readable(text, where), source=path, family=family)
+
+    def _family(self, data: bytes, path: Path, where: str) -> str | None:
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                return _family_of(archive.namelist())
+        except zipfile.BadZipFile as problem:
+            raise self.error(where, f"{path} is no zip: {problem}") from problem
 
     def _readable(self, code: str, where: str) -> str:
         """`code`, unless OpenWhisk would take it for base64."""
@@ -126,13 +145,7 @@ class CodeReader(Values):
     def _folder(self, path: Path, body: Mapping[str, Any], where: str) -> Code:
         """A zip of the folder, in base64; the same files give the same bytes."""
         files = {file.relative_to(path).as_posix(): file for file in _files(path)}
-        family = (
-            "python"
-            if "__main__.py" in files
-            else "nodejs"
-            if {"package.json", "index.js"} & set(files)
-            else None
-        )
+        family = _family_of(files)
         place = where.rpartition(".")[0]
         left_out = self._excluded(path, files, body.get("exclude"), f"{place}.exclude")
         files = {name: file for name, file in files.items() if name not in left_out}
@@ -233,6 +246,14 @@ def pack(entries: Mapping[str, tuple[bytes, bool]]) -> bytes:
             entry.external_attr = (0o755 if executable else 0o644) << 16
             archive.writestr(entry, data)
     return packed.getvalue()
+
+
+def _family_of(names: Iterable[str]) -> str | None:
+    """What a zip of these files is for, where that can be told."""
+    found = set(names)
+    if "__main__.py" in found:
+        return "python"
+    return "nodejs" if found & {"package.json", "index.js"} else None
 
 
 def _files(folder: Path) -> Iterator[Path]:
