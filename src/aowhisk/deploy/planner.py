@@ -9,7 +9,7 @@ from aowhisk.deploy.entity import Kind, Mark, Wanted, wanted_by
 from aowhisk.deploy.platform import Platform
 from aowhisk.deploy.present import Present, listed, look_all
 from aowhisk.deploy.project import Project
-from aowhisk.deploy.step import Change, Operation, Plan, Step, differences, ordered
+from aowhisk.deploy.step import SECRET, Change, Operation, Plan, Step, differences, ordered
 from aowhisk.errors import DeployError, Forbidden, NotFound
 from aowhisk.models import JSON
 
@@ -111,7 +111,9 @@ class _Comparison:
         )
         if there.mark is not None and there.mark.hash is None:
             note = note or "was cut short"
-        elif changes and there.mark == wanted.mark and there.kind is wanted.kind:
+        elif (
+            there.mark == wanted.mark and there.kind is wanted.kind and _tell(changes, same, there)
+        ):
             note = "was changed since it was deployed"
         operation = Operation.UPDATE if changes or self._force else Operation.KEEP
         return Step(wanted.kind, wanted.name, operation, changes, note, wanted, there)
@@ -143,6 +145,17 @@ class _Comparison:
 
     def _full(self, path: str) -> str:
         return path.replace("/_/", f"/{self._platform.namespace}/", 1)
+
+
+def _tell(changes: Iterable[Change], same: Mapping[str, JSON], there: Present) -> bool:
+    """Whether they tell that someone else has changed it, where its mark is as it should be: that
+    knows all that was declared, but no values of parameters."""
+    return any(
+        not change.field.startswith(SECRET)
+        or change.field not in same
+        or change.field not in there.fields
+        for change in changes
+    )
 
 
 async def _dangling(client: Client, wanted: Sequence[Wanted], namespace: str) -> AsyncIterator[str]:

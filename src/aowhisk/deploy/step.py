@@ -12,7 +12,7 @@ from aowhisk.models import JSON
 
 __all__ = ["Change", "Operation", "Plan", "Step"]
 
-_SECRET = ("parameters.", "init.")
+SECRET = ("parameters.", "init.")
 _SHOWN_ANNOTATIONS = {
     "web-export",
     "final",
@@ -57,7 +57,7 @@ class Change:
     def of(cls, path: str, old: JSON, new: JSON) -> Change:
         """The change of the field at `path`, without what must not be shown."""
         kind, _, name = path.partition(".")
-        hidden = path.startswith(_SECRET) or (
+        hidden = path.startswith(SECRET) or (
             kind == "annotations" and name not in _SHOWN_ANNOTATIONS
         )
         if hidden:
@@ -161,7 +161,7 @@ def differences(
         if path in same and path in present.fields and old == new:
             continue
         name = path.partition(".")[2]
-        if name in present.hidden and path.startswith(_SECRET):
+        if name in present.hidden and path.startswith(SECRET):
             continue  # encrypted: all that can be known is that it is there
         if path not in same and _is_inherited(path, old, present, package):
             continue
