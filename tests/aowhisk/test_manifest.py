@@ -463,7 +463,12 @@ def test_a_deployment_file_may_name_a_project_that_the_manifest_does_not(tmp_pat
             "none such",
         ),
         ("project: {name: other}", "project.name", "the manifest's project is 'mine'"),
-        ("packages: {p: {actions: {a: [x]}}}", "packages.p.actions.a", "no mapping"),
+        ("packages: {p: {actions: {a: [x]}}}", "packages.p.actions.a", "not a mapping"),
+        ("[1]", "", "is a list, not a mapping"),
+        ("project: 5", "project", "is a number, not a mapping"),
+        ("packages: x", "packages", "is a text, not a mapping"),
+        ("packages: {p: {actions: [a]}}", "packages.p.actions", "is a list, not a mapping"),
+        ("packages: {p: {inputs: true}}", "packages.p.inputs", "is a boolean, not a mapping"),
     ],
 )
 def test_what_is_wrong_in_a_deployment_file_is_said_with_its_place(
@@ -632,6 +637,18 @@ def action(text: str) -> str:
         ("actions: {}", "actions", "unknown field"),
         ("package: {name: p}", "package", "of an old format; write `packages: {NAME: ...}`"),
         ("application: {name: p}", "application", "write `project: {name: NAME, packages: ...}`"),
+        (
+            action("code: '# x', inputs: {n: .nan}"),
+            "packages.p.actions.a.inputs.n",
+            "the number nan, which JSON",
+        ),
+        (
+            action("code: '# x', inputs: {n: {type: {}}}"),
+            "packages.p.actions.a.inputs.n.type",
+            "is {}; allowed",
+        ),
+        (action(f"function: {'x' * 300}"), "packages.p.actions.a.function", "File name too long"),
+        (action('function: "a\\0b"'), "packages.p.actions.a.function", "null byte"),
         ("a: [", "", "is not YAML"),
         ("packages: {p: {}, p: {}}", "", "'p' is given twice"),
     ],

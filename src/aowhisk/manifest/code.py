@@ -60,7 +60,11 @@ class CodeReader(Values):
             )
         if function:
             field = "function" if body.get("function") else "location"
-            return self._function(function, body, f"{where}.{field}")
+            try:
+                return self._function(function, body, f"{where}.{field}")
+            except (OSError, ValueError) as problem:  # a text may be what no path or pattern can be
+                place = f"{where}.{field}"
+                raise self.error(place, f"cannot read {function!r:.200}: {problem}") from problem
         if body.get("include") or body.get("exclude"):
             raise self.error(where, "`include` and `exclude` need a folder as `function`")
         if "code" in body:
@@ -116,15 +120,12 @@ class CodeReader(Values):
         if body.get("include") or body.get("exclude"):
             raise self.error(where, f"{path} is no folder, as `include` and `exclude` need it")
         family = _FAMILIES.get(path.suffix)
-        try:
-            if path.suffix in _BINARY or _is_program(path):
-                data = path.read_bytes()
-                if path.suffix == ".zip":
-                    family = self._family(data, path, where)
-                return Code(base64.b64encode(data).decode(), True, path, family)
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as problem:
-            raise self.error(where, f"cannot read {path}: {problem}") from problem
+        if path.suffix in _BINARY or _is_program(path):
+            data = path.read_bytes()
+            if path.suffix == ".zip":
+                family = self._family(data, path, where)
+            return Code(base64.b64encode(data).decode(), True, path, family)
+        text = path.read_text(encoding="utf-8")
         return Code(self._readable(text, where), source=path, family=family)
 
     def _family(self, data: bytes, path: Path, where: str) -> str | None:
@@ -145,11 +146,11 @@ class CodeReader(Values):
     def _folder(self, path: Path, body: Mapping[str, Any], where: str) -> Code:
         """A zip of the folder, in base64; the same files give the same bytes."""
         files = {file.relative_to(path).as_posix(): file for file in _files(path)}
-        family = _family_of(files)
         place = where.rpartition(".")[0]
         left_out = self._excluded(path, files, body.get("exclude"), f"{place}.exclude")
         files = {name: file for name, file in files.items() if name not in left_out}
         files |= self._included(body.get("include"), place)
+        family = _family_of(files)
         asked = body.get("runtime") or body.get("kind") or "python"
         is_python = str(asked).startswith("python") and family != "nodejs"
         if is_python and not (body.get("docker") or body.get("native") or "__main__.py" in files):
@@ -157,13 +158,10 @@ class CodeReader(Values):
                 where,
                 f"the folder {path} has no __main__.py, where OpenWhisk looks for the function",
             )
-        try:
-            entries = {
-                name: (file.read_bytes(), bool(file.stat().st_mode & 0o111))
-                for name, file in files.items()
-            }
-        except OSError as problem:
-            raise self.error(where, f"cannot read {path}: {problem}") from problem
+        entries = {
+            name: (file.read_bytes(), bool(file.stat().st_mode & 0o111))
+            for name, file in files.items()
+        }
         return Code(base64.b64encode(pack(entries)).decode(), True, path, family)
 
     def _excluded(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -118,7 +119,7 @@ class Values:
         if not is_declaration(value):
             return self.filled(value, where)
         kind = value.get("type")
-        if kind is not None and kind not in TYPES:
+        if kind is not None and (not isinstance(kind, str) or kind not in TYPES):
             raise self.error(
                 f"{where}.type", f"is {kind!r}; allowed are {', '.join(sorted(TYPES))}"
             )
@@ -151,7 +152,7 @@ class Values:
         if isinstance(value, list):
             return [self.filled(v, f"{where}.{n}") for n, v in enumerate(value)]
         if not isinstance(value, str):
-            if value is None or isinstance(value, bool | int | float):
+            if value is None or (isinstance(value, bool | int | float) and math.isfinite(value)):
                 return value
             raise self.error(
                 where, f"is {kind_of(value)}, which JSON does not have; put it in quotes"
@@ -200,4 +201,6 @@ def kind_of(value: object) -> str:
         float: "a number",
         bool: "a boolean",
     }
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"the number {value}"
     return "nothing" if value is None else names.get(type(value), f"a {type(value).__name__}")
