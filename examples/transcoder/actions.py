@@ -629,8 +629,11 @@ def _open(film: Path, name: str) -> Iterator[InputContainer]:
 
     options = {"fflags": "+genpts", "format_whitelist": FORMATS}
     errors = av.error
+    # titles in whatever code are no reason to refuse a film; PyAV 19 reads them as they are
+    is_old = int(av.__version__.partition(".")[0]) < 19
+    titles: dict[str, Any] = {"metadata_errors": "replace"} if is_old else {}
     try:
-        with av.open(str(film), options=options, metadata_errors="replace") as source:
+        with av.open(str(film), options=options, **titles) as source:
             yield source
     except (
         errors.InvalidDataError,

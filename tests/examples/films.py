@@ -35,10 +35,13 @@ class Film:
     late: float = 0.0
     shape: Fraction | None = None
     turned: int = 0
+    title: str = ""
 
     def write(self, path: Path) -> Path:
         """Make it; the name's end says in which format."""
         with av.open(str(path), "w") as out:
+            if self.title:
+                out.metadata["title"] = self.title
             picture: Any = out.add_stream(self.codec, rate=self.rate, options=self.options)
             picture.width, picture.height = self.size
             picture.pix_fmt = self.pixels

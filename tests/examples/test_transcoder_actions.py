@@ -238,6 +238,15 @@ def test_a_turned_film_comes_out_upright(cluster: Cluster) -> None:
     assert films.size(cluster.film("phone.mp4", 2, "360p").path) == (90, 160)
 
 
+@pytest.mark.parametrize("name", ["titled.mp4", "titled.mkv"])
+def test_a_film_whose_title_is_no_unicode_is_transcoded_as_any(cluster: Cluster, name: str) -> None:
+    source = make(cluster, name, Film(frames=10, title="Die Moewen"))
+    old = source.read_bytes()
+    assert b"Moewen" in old
+    cluster.put(name, old.replace(b"Moewen", b"M\xf6wen\xff"))
+    assert len(films.frame_times(cluster.film(name, 2, "144p").path)) == 10
+
+
 def test_a_film_that_was_cut_off_keeps_what_there_is(cluster: Cluster) -> None:
     whole = make(cluster, "whole.mkv", Film()).read_bytes()
     cluster.put("half.mkv", whole[: len(whole) // 2])
