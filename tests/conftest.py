@@ -1,6 +1,10 @@
 """What every test may use."""
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("aowhisk", deadline=None)  # machines are shared: no test is timed
+settings.load_profile("aowhisk")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -98,12 +98,11 @@ class Archive:
             self._db = sqlite3.connect(
                 self._file, isolation_level=None, check_same_thread=False, timeout=10
             )
-            fresh = self._db.execute("SELECT 1 FROM sqlite_master").fetchone() is None
-            if fresh:
-                self._create()
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            contents = Contents(list(self._read_entities()), list(self._read_records()), fresh)
+            try:
+                contents = self._read()
+            except BaseException:
+                self._db.close()
+                raise
         except (OSError, sqlite3.Error, KeyError, ValueError) as problem:
             self._release()
             raise ConfigError(f"the data in {self._folder} cannot be read: {problem}") from problem
@@ -191,6 +190,14 @@ class Archive:
         lock.write(str(os.getpid()))
         lock.flush()
         self._lock = lock
+
+    def _read(self) -> Contents:
+        fresh = self._db.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+        if fresh:
+            self._create()
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        return Contents(list(self._read_entities()), list(self._read_records()), fresh)
 
     def _release(self) -> None:
         if self._lock is not None:
