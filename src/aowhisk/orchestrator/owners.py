@@ -32,6 +32,7 @@ ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 _MANY = 1000  # events, of which a replay takes long enough to hold up everything else
 _STANDING = ENDED | {RunState.INTERRUPTED}
 GLANCE = 0.25  # seconds between looks at a run of another process
+_AT_ONCE = 20  # leases that are asked for
 _SURELY = 2.0  # seconds for the first event of a run, whoever stops it
 _log = logging.getLogger("aowhisk")
 
@@ -248,7 +249,7 @@ class Owners:
             await self._sleep(self._lease / 4)
             current = runs()
             try:
-                taken = {run for run in current if await self._is_taken(run)}
+                taken = await self._taken(current)
                 if still := [run for run in current if run not in taken]:
                     await self._tenure.renew(still)
             except JournalError:
@@ -256,6 +257,29 @@ class Owners:
             else:
                 for run in taken:
                     lost(run)
+
+    async def _taken(self, runs: Collection[str]) -> set[str]:
+        """Those of the runs that are another's by now; many are asked for at once, for a lease does
+        not wait."""
+        found: set[str] = set()
+        failed: list[JournalError] = []
+        left = iter(runs)
+
+        async def look() -> None:
+            for run in left:
+                try:
+                    if await self._is_taken(run):
+                        found.add(run)
+                except JournalError as error:
+                    failed.append(error)
+                    return
+
+        async with anyio.create_task_group() as group:
+            for _ in range(min(len(runs), _AT_ONCE)):
+                group.start_soon(look)
+        if failed:
+            raise failed[0]
+        return found
 
     async def _is_taken(self, run: str) -> bool:
         """Whether a run that was ours is another's: the lease says when to look, the events
