@@ -29,6 +29,7 @@ __all__ = [
     "Succeeded",
     "attempt_id",
     "from_ms",
+    "is_deeper",
     "run_id",
     "to_ms",
 ]
@@ -48,6 +49,22 @@ def run_id() -> str:
 def attempt_id() -> str:
     """A new attempt id, unique for ever: 24 hexadecimal digits."""
     return secrets.token_hex(12)
+
+
+def is_deeper(value: JSON, levels: int) -> bool:
+    """Whether a value is nested deeper than so many levels: what reads and writes JSON follows
+    about 1000 (SQLite, OpenWhisk, Python), some of it by recursion."""
+    level = [value]
+    for _ in range(levels):
+        level = [
+            child
+            for each in level
+            if isinstance(each, dict | list)
+            for child in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def from_ms(value: float) -> datetime:

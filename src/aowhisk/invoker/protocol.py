@@ -11,7 +11,7 @@ from typing import Any
 from aowhisk.client.connection import to_bytes
 from aowhisk.errors import ActionError, AowhiskError, ConfigError, TooLarge
 from aowhisk.invoker.attempt import Attempt, AttemptEnd
-from aowhisk.models import JSON, Activation, Status
+from aowhisk.models import JSON, Activation, Status, is_deeper
 from aowhisk.verdict import fault
 from object_store import NoSuchKey, ObjectStore, StoreError
 from object_store.wire import CONTEXT, IO, IO_KEY, WireError, params_key, receipt_key
@@ -20,7 +20,7 @@ __all__ = ["Protocol"]
 
 _PAYLOAD_LIMIT = 1024 * 1024
 _MARGIN = 4 * 1024  # for the context, and for parameters stored with the action
-_DEEPEST = 500  # levels of a result: encoders, decoders and SQLite take about 1000
+_DEEPEST = 500  # levels of a result
 
 
 class Protocol:
@@ -170,17 +170,8 @@ class Protocol:
 
 def _check_depth(value: JSON) -> None:
     """Raise WireError for what could not be written down again."""
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [
-            child
-            for each in level
-            if isinstance(each, dict | list)
-            for child in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
-            return
-    raise WireError(f"its result is nested deeper than {_DEEPEST} levels")
+    if is_deeper(value, _DEEPEST):
+        raise WireError(f"its result is nested deeper than {_DEEPEST} levels")
 
 
 def _to_bytes(attempt: Attempt, value: JSON) -> bytes:

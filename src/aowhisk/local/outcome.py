@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from aowhisk.local.http import to_json
 from aowhisk.local.records import Record
-from aowhisk.models import JSON, Status
+from aowhisk.models import JSON, Status, is_deeper
 
 __all__ = ["RESULT_MAX", "Response"]
 
 RESULT_MAX = 1024 * 1024
+_DEEPEST = 900  # levels of a result; OpenWhisk and Python read 1000, with what is around it
 NOT_AN_OBJECT = "The action did not return a dictionary or array."
 OUT_OF_MEMORY = "The action exhausted its memory and was aborted."
 WHISK_ERROR = "There was an internal server error."
@@ -65,7 +66,7 @@ class Response:
         if result is None:
             text = f"The action did not produce a valid JSON or JSON Array response: {answer}"
             return cls(Status.DEVELOPER_ERROR, {"error": text}, size)
-        if not isinstance(result, dict | list):
+        if not isinstance(result, dict | list) or is_deeper(result, _DEEPEST):
             return cls.proxy(NOT_AN_OBJECT)
         if isinstance(result, dict) and "error" in result:  # whatever else is in it is thrown away
             return cls(Status.APPLICATION_ERROR, {"error": result["error"]}, size)

@@ -325,6 +325,22 @@ async def test_an_endless_answer_is_cut_off(hostile: Callable[..., Any]) -> None
     assert error(record) == (DEVELOPER, EXITED)
 
 
+@pytest.mark.parametrize("levels", [901, 975, 5000])
+async def test_a_result_nested_too_deeply_to_be_told_again_is_none(
+    hostile: Callable[..., Any], levels: int
+) -> None:
+    code = f"""
+import os
+def main(args):
+    text = '{{"deep": ' + "[" * {levels} + "]" * {levels} + "}}\\n"
+    os.write(3, text.encode())
+    os._exit(0)
+"""
+    status, text = error(await hostile(code))
+    assert status == DEVELOPER
+    assert text in (NO_OBJECT, EXITED)
+
+
 async def test_a_crash_takes_no_other_activation_with_it(ow: LocalOpenWhisk, rest: Any) -> None:
     code = (
         "import os, time\ndef main(args):\n    time.sleep(0.05)\n"
