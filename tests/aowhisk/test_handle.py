@@ -13,10 +13,21 @@ from typing import Any
 import anyio
 import pytest
 
-from aowhisk import Cancelled, Dag, Interrupted, Orchestrator, Patience, RunFailed, UnknownRun, item
+from aowhisk import (
+    Cancelled,
+    Client,
+    Dag,
+    Interrupted,
+    Orchestrator,
+    Patience,
+    RunFailed,
+    UnknownRun,
+    item,
+)
 from aowhisk.errors import AowhiskError, JournalError
 from aowhisk.events import RunState, open_journal
 from aowhisk.events.model import RunEnded
+from aowhisk.local import LocalOpenWhisk
 
 
 def wait(args: dict[str, Any]) -> dict[str, Any]:
@@ -72,6 +83,14 @@ async def until_ended(orchestrator: Orchestrator, run: str, calls: int) -> None:
     with anyio.fail_after(20):
         while len((await orchestrator.handle(run).look()).outcomes) < calls:
             await anyio.sleep(0.05)
+
+
+async def until_accepted(orchestrator: Orchestrator, run: str, calls: int) -> None:
+    with anyio.fail_after(20):
+        async for event in orchestrator.handle(run).events():
+            calls -= event.kind in ("accepted", "ended")
+            if not calls:
+                return
 
 
 async def test_a_run_of_another_process_can_be_awaited(two: Two) -> None:
@@ -219,6 +238,39 @@ async def test_whoever_left_a_run_in_the_queue_can_wait_for_it(two: Two) -> None
             run = await two.here.handle(id)
         group.cancel_scope.cancel()
     assert run.state is RunState.SUCCEEDED
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "mongo"])
+async def test_what_a_process_that_serves_had_taken_is_gone_on_with_by_the_next_one_when_it_stops(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    url = f"sqlite://{tmp_path}/journal.db"
+    if kind == "mongo":
+        url = request.getfixturevalue("mongo_url")
+    patience = Patience(blocking_wait=0.1, lease=0.5, grace=1.0)
+    async with LocalOpenWhisk(root=tmp_path) as server:
+        await server.deploy_functions({"wait": wait})
+
+        def orchestrator() -> Orchestrator:
+            client = Client(app=server.app, auth=server.auth)
+            return Orchestrator(client, journal=url, concurrency=2, patience=patience)
+
+        async with orchestrator() as there:
+            async with orchestrator() as here:
+                (tmp_path / "a").touch()
+                await here.enqueue(Two(here, there, tmp_path).waiting("a", "b"), id="r")
+                [taken] = await here.adopt()
+                await until_accepted(here, "r", 2)
+            assert taken.state is RunState.INTERRUPTED  # for whoever awaits it here
+            assert (await there.handle("r").look()).state is RunState.QUEUED
+            (tmp_path / "b").touch()
+            async with anyio.create_task_group() as group:
+                group.start_soon(partial(there.serve, every=0.05))
+                with anyio.fail_after(20):
+                    run = await there.handle("r")
+                group.cancel_scope.cancel()
+    assert run.state is RunState.SUCCEEDED
+    assert len(run.telemetry.attempts) == 2  # what was in flight was found, and not sent again
 
 
 async def test_who_awaits_a_run_elsewhere_is_told_of_its_interruption(tmp_path: Path) -> None:

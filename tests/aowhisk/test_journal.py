@@ -107,6 +107,7 @@ EVENTS: list[Event] = [
     Requests(run="r", invokes=5, polls=4, lists=3, heads=2, throttled=1),
     Taken(run="r", owner="someone"),
     RunInterrupted(run="r", in_flight=("t",)),
+    RunInterrupted(run="r", queued=True),
     RunEnded(run="r", state=RunState.FAILED),
 ]
 
@@ -217,11 +218,14 @@ async def test_runs_are_listed_by_where_they_stand(journal: Journal) -> None:
         journal.put(RunStarted(run=f"r{n}", name=f"n{n}", at=float(n), queued=n == 0))
     journal.put(RunEnded(run="r1", state=RunState.SUCCEEDED, at=9.0))
     journal.put(RunInterrupted(run="r2"))
+    journal.put(RunStarted(run="r4", name="n4", at=4.0))
+    journal.put(RunInterrupted(run="r4", queued=True))
     await journal.commit()
     running = await journal.runs([RunState.RUNNING])
     assert [(i.run, i.name, i.state) for i in running] == [("r3", "n3", RunState.RUNNING)]
     others = await journal.runs([RunState.SUCCEEDED, RunState.INTERRUPTED, RunState.QUEUED])
-    assert [(i.run, i.started) for i in others] == [("r0", 0.0), ("r1", 1.0), ("r2", 2.0)]
+    assert [(i.run, i.started) for i in others[:3]] == [("r0", 0.0), ("r1", 1.0), ("r2", 2.0)]
+    assert (others[3].run, others[3].state, others[3].ended) == ("r4", RunState.QUEUED, None)
     assert others[1].ended == 9.0
     await journal.take("r0", after=1)
     assert [i.run for i in await journal.runs([RunState.RUNNING])] == ["r0", "r3"]

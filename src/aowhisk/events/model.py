@@ -312,10 +312,12 @@ class JournalBack(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunInterrupted(Event):
-    """The run was interrupted; `in_flight` are the attempts left to the cluster."""
+    """The run was interrupted; `in_flight` are the attempts left to the cluster. `queued` says that
+    it waits for whoever serves: who had it was serving, and was told to stop."""
 
     kind: ClassVar[str] = "run_interrupted"
     in_flight: tuple[str, ...] = ()
+    queued: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,6 +340,8 @@ def state_of(
                 state = RunState.QUEUED
             case RunStarted() | Taken():
                 state, ended = RunState.RUNNING, None
+            case RunInterrupted(queued=True):
+                state, ended = RunState.QUEUED, None
             case RunInterrupted():
                 state, ended = RunState.INTERRUPTED, event.at
             case RunEnded():

@@ -52,6 +52,8 @@ def change_of(event: Event, seq: int) -> Change | None:
             return Change(event.run, {**_fields(state, None, seq), **more}, starts=True)
         case Taken():
             return Change(event.run, _fields(RunState.RUNNING, None, seq))
+        case RunInterrupted(queued=True):
+            return Change(event.run, _fields(RunState.QUEUED, None, seq))
         case RunInterrupted():
             fields = _fields(RunState.INTERRUPTED, event.at, seq)
             return Change(event.run, fields, stops=True)

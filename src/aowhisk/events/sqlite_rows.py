@@ -104,6 +104,8 @@ def _updates(event: Event) -> tuple[tuple[str, tuple[Any, ...]], ...]:
         return ((_STATE, (RunState.RUNNING.value, None, event.run)),)
     if isinstance(event, RunEnded):
         return ((_STATE, (event.state.value, event.at, event.run)),)
+    if isinstance(event, RunInterrupted) and event.queued:
+        return ((_STATE, (RunState.QUEUED.value, None, event.run)),)
     if isinstance(event, RunInterrupted):
         return ((_STATE, (RunState.INTERRUPTED.value, event.at, event.run)),)
     return ()

@@ -275,7 +275,9 @@ class Runs:
             if not await self._owners.seize(run, history):
                 return None
             try:
-                return self._go_on(run, history)
+                active = self._go_on(run, history)
+                active.execution.is_served = True
+                return active
             except GraphError as error:  # it must not keep us from all others
                 _log.error("run %s cannot be gone on with: %s", run, error)
                 return None

@@ -171,7 +171,8 @@ def _remark(event: Event, tally: Tally) -> str | None:
                 f"{event.call}: {event.key} came out different; {event.action} is not deterministic"
             )
         case RunInterrupted():
-            return f"run {event.run} interrupted; it can be resumed"
+            what = "left to whoever serves" if event.queued else "interrupted; it can be resumed"
+            return f"run {event.run} {what}"
         case RunEnded():
             counts = f"{tally.done}/{tally.total} calls in {tally.seconds(event.at):.1f} s"
             return f"run {event.run} {event.state.value}: {counts}"

@@ -159,7 +159,8 @@ class Tally:
                 self._unexpanded.discard(event.node)
                 self._expanded[event.node] = len(event.items)
             case RunInterrupted():
-                self.state, self.ended = RunState.INTERRUPTED, event.at
+                state = RunState.QUEUED if event.queued else RunState.INTERRUPTED
+                self.state, self.ended = state, event.at
             case RunEnded():
                 self.state, self.ended = event.state, event.at
 

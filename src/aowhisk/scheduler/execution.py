@@ -104,6 +104,8 @@ class Execution:
         self._wish: RunState | None = None
         self.is_ours = False
         """Whether this process owns the run: only then it may say anything of it."""
+        self.is_served = False
+        """Whether it was taken from the queue, and goes back there when it is interrupted."""
         self._has_ended = False
         self._started = self._ended = 0.0
         self._metered: Mapping[str, int] = {}
@@ -320,7 +322,8 @@ class Execution:
             return
         self._tell_requests()
         if self.state is RunState.INTERRUPTED:
-            await recorder.commit(events.RunInterrupted(run=self.id, in_flight=attempts))
+            told = events.RunInterrupted(run=self.id, in_flight=attempts, queued=self.is_served)
+            await recorder.commit(told)
             return
         for job in self.engine.open_jobs:
             recorder.record(
