@@ -183,6 +183,13 @@ async def test_what_the_manifest_says_in_vain_is_noted(site: Site) -> None:
     assert "note: packages.default.actions.a.limits.codeSize is" in run(site, "deploy").stderr
 
 
+async def test_a_deployment_file_that_is_there_and_not_named_is_noted(site: Site) -> None:
+    site.write(SMALL, deployment__yaml="packages: {default: {actions: {a: {inputs: {n: 2}}}}}")
+    note = "note: deployment.yaml is not used, where wskdeploy does; give --deployment"
+    assert note in run(site, "deploy").stderr
+    assert "note" not in run(site, "deploy", "--deployment", "deployment.yaml").stderr
+
+
 async def test_help_reads_well(site: Site) -> None:
     for command in ("deploy", "undeploy", "export"):
         done = run(site, command, "--help")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -248,4 +249,9 @@ def _loaded(manifest: Path, deployment: Path | None, param: list[str] | None) ->
     other = manifest.with_suffix(".yml")
     if manifest.suffix == ".yaml" and other.exists() and not manifest.exists():
         manifest = other
-    return Manifest.load(manifest, deployment=deployment, params=params_of(param or [], None))
+    found = Manifest.load(manifest, deployment=deployment, params=params_of(param or [], None))
+    unused = [manifest.with_name(f"deployment{end}") for end in (".yaml", ".yml")]
+    if deployment is None and (there := [path for path in unused if path.is_file()]):
+        note = f"{there[0]} is not used, where wskdeploy does; give --deployment {there[0]}"
+        found = replace(found, notes=(*found.notes, note))
+    return found

@@ -63,8 +63,8 @@ class CodeReader(Values):
             try:
                 return self._function(function, body, f"{where}.{field}")
             except (OSError, ValueError) as problem:  # a text may be what no path or pattern can be
-                place = f"{where}.{field}"
-                raise self.error(place, f"cannot read {function!r:.200}: {problem}") from problem
+                path = self._file.parent / str(function)
+                raise self.error(f"{where}.{field}", f"cannot read {path}: {problem}") from problem
         if body.get("include") or body.get("exclude"):
             raise self.error(where, "`include` and `exclude` need a folder as `function`")
         if "code" in body:
