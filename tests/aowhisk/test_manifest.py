@@ -136,6 +136,8 @@ def test_what_does_not_tell_its_kind_has_to_be_given_one(tmp_path: Path) -> None
         assert load(tmp_path, action(f"function: {name}, native: true")).actions["p/a"].image
     (tmp_path / "b.zip").write_text("PK...")
     assert "b.zip is no zip: " in refused(tmp_path, action("function: b.zip"))
+    found = load(tmp_path, action("function: b.zip, docker: me/it"))  # its own affair
+    assert base64.b64decode(found.actions["p/a"].code) == b"PK..."
 
 
 def test_a_kind_that_the_file_does_not_look_like_is_noted(tmp_path: Path) -> None:

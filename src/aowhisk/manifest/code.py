@@ -122,7 +122,7 @@ class CodeReader(Values):
         family = _FAMILIES.get(path.suffix)
         if path.suffix in _BINARY or _is_program(path):
             data = path.read_bytes()
-            if path.suffix == ".zip":
+            if path.suffix == ".zip" and not (body.get("docker") or body.get("native")):
                 family = self._family(data, path, where)
             return Code(base64.b64encode(data).decode(), True, path, family)
         text = path.read_text(encoding="utf-8")
