@@ -23,6 +23,9 @@ WARM = 8
 """Stores that are kept open while nobody uses them."""
 GRACE = 10.0
 """Seconds that a cancelled activation has to clean up."""
+LOOK = 0.5
+"""Seconds after which a waiting thread looks up: the kernel may hand a signal to the loop's thread,
+and Python's main thread, which alone can act on it, would sleep on."""
 
 
 class WarmLoop:
@@ -43,6 +46,8 @@ class WarmLoop:
             self.refuse_itself()
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
+            while not concurrent.futures.wait([future], timeout=LOOK).done:
+                pass
             return future.result()
         except BaseException:
             future.cancel()

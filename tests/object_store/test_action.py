@@ -580,12 +580,14 @@ async def test_a_download_is_gone_when_the_activation_ends(url: str) -> None:
 
 INTERRUPTED = """
 import asyncio, json, os, signal, sys
+from threading import get_ident
 from object_store import action
 
 @action
 async def main(args, store):
     try:
-        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(0.2)  # by now the caller waits
+        %s
         await asyncio.sleep(60)
     finally:
         print("cleaned up", flush=True)
@@ -594,8 +596,13 @@ main({})
 """
 
 
-def test_an_interrupt_cancels_the_function_and_comes_through(tmp_path: Path) -> None:
-    done = run_python(INTERRUPTED)
+@pytest.mark.parametrize(
+    "sent",
+    ["os.kill(os.getpid(), signal.SIGINT)", "signal.pthread_kill(get_ident(), signal.SIGINT)"],
+)
+def test_an_interrupt_cancels_the_function_and_comes_through(tmp_path: Path, sent: str) -> None:
+    """To whichever thread the kernel hands it."""
+    done = run_python(INTERRUPTED % sent)
     assert done.returncode in (-signal.SIGINT, 130)
     assert "cleaned up" in done.stdout
     assert "KeyboardInterrupt" in done.stderr
