@@ -9,8 +9,8 @@ import pytest
 from deploying import EVERYTHING, Site, changes, contents, done
 
 from aowhisk.client import ActionLimits, Client
-from aowhisk.deploy import MARK, Operation, Project, apply, plan, plan_removal
-from aowhisk.errors import DeployError, DeployFailed, TooLarge
+from aowhisk.deploy import MARK, Operation, Project, applier, apply, plan, plan_removal
+from aowhisk.errors import DeployError, DeployFailed, TooLarge, Unreachable
 from aowhisk.manifest import Manifest
 from aowhisk.models import Activation
 
@@ -303,6 +303,30 @@ packages:
         "rule 'r'": "create",
         "action 'old'": "delete",
     }
+
+
+async def test_a_server_that_is_gone_is_not_asked_for_everything_that_is_left(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applier, "_PAUSE", 0)
+    many = ", ".join(f"n{n}: {{code: '# {n}'}}" for n in range(20))
+    planned = await site.plan(f"packages: {{default: {{actions: {{{many}}}, triggers: {{t: }}}}}}")
+    asked: list[str] = []
+
+    async def gone(name: str, *_: object, **__: object) -> None:
+        asked.append(name)
+        raise Unreachable("the server cannot be reached", request="PUT", sent=False)
+
+    monkeypatch.setattr(site.client.actions, "put", gone)
+    told: list[str] = []
+    with pytest.raises(DeployFailed, match=r"not tried: .*, and 15 more; the others") as caught:
+        await apply(
+            site.client, planned, concurrency=1, progress=lambda step, _: told.append(str(step))
+        )
+
+    assert (set(asked), len(asked)) == ({"n0"}, 6)
+    assert told == list(caught.value.failures) == ["action 'n0'"]
+    assert len(caught.value.left) == 20
 
 
 async def test_what_someone_else_makes_meanwhile_is_not_written_over(site: Site) -> None:

@@ -20,6 +20,8 @@ from aowhisk.errors import (
     Forbidden,
     NotFound,
     OpenWhiskError,
+    Unauthorized,
+    Unreachable,
 )
 from aowhisk.manifest import (
     ActionSpec,
@@ -73,6 +75,7 @@ class _Doing:
         self._progress = progress
         self._undone: list[Step] = []
         self._left: list[str] = []
+        self._is_cut_off = False
         self.failures: dict[str, AowhiskError] = {}
 
     async def all(self, steps: Sequence[Step], concurrency: int) -> None:
@@ -88,7 +91,10 @@ class _Doing:
                 self._left.append(str(step))
             elif error is not None:
                 self.failures[str(step)] = error
-            if self._progress is not None:
+                self._is_cut_off |= isinstance(error, Unreachable | Unauthorized)
+            if self._progress is not None and not (
+                self._is_cut_off and isinstance(error, DeployError)
+            ):
                 self._progress(step, error)
 
         async with anyio.create_task_group() as group:
@@ -96,8 +102,10 @@ class _Doing:
                 group.start_soon(one, step)
 
     def _obstacle(self, step: Step) -> DeployError | None:
-        """Why it is not even tried: it needs what failed, or would remove what nothing is there for
-        yet."""
+        """Why it is not even tried: the server is gone, it needs what failed, or it would remove
+        what nothing is there for yet."""
+        if self._is_cut_off:
+            return DeployError("not tried, for the server cannot be reached")
         is_removal = step.operation in _REMOVALS
         for other in self._undone:
             if is_removal and other.operation not in _REMOVALS:
@@ -109,7 +117,8 @@ class _Doing:
     def failure(self) -> DeployFailed:
         """What could not be done."""
         said = "; ".join(map(str, self.failures.values()))
-        left = f"; {', '.join(self._left)} not tried, for want of them" if self._left else ""
+        more = [f"and {len(self._left) - 5} more"] if len(self._left) > 5 else []
+        left = f"; not tried: {', '.join([*self._left[:5], *more])}" if self._left else ""
         return DeployFailed(
             f"{len(self.failures)} of {len(self._plan.work)} could not be done: {said}{left}; the "
             "others are done, and the next run goes on from there",
