@@ -171,6 +171,13 @@ def test_inputs_are_plain_values_or_declared_ones(tmp_path: Path) -> None:
     }
 
 
+def test_a_number_that_is_declared_as_a_text_goes_as_it_is_and_is_noted(tmp_path: Path) -> None:
+    """As in wskdeploy's docs/examples/manifest_sequence_basic.yaml."""
+    found = load(tmp_path, action("code: '# x', inputs: {n: {type: string, default: 0}}"))
+    assert found.actions["p/a"].parameters == {"n": 0}
+    assert found.notes == ("packages.p.actions.a.inputs.n is a number, though its type is string",)
+
+
 def test_variables_come_from_the_environment(tmp_path: Path) -> None:
     found = inputs(
         tmp_path,

@@ -141,6 +141,9 @@ class Values:
                 raise self.error(where, f"is no JSON, which its type asks for: {problem}") from None
         elif isinstance(found, str) and str not in types and found != written:
             found = scalar(found)  # it came from the environment, as text
+        if kind == "string" and isinstance(found, bool | int | float):
+            self.notes.append(f"{where} is {kind_of(found)}, though its type is string")
+            return found  # as wskdeploy sends it, whose own examples have such
         if not isinstance(found, types) or (isinstance(found, bool) and bool not in types):
             raise self.error(where, f"is {kind_of(found)}, but its type is {kind}")
         return found
