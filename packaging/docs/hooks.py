@@ -85,9 +85,9 @@ def _command_line() -> str:
     """What --help says of every command, as a page."""
     from typer.cli import get_docs_for_click
 
-    from aowhisk.cli import app
+    from aowhisk.cli import app_of
 
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(app_of())
     context = typer.Context(group, info_name="aowhisk")
     text = get_docs_for_click(obj=group, ctx=context, name="aowhisk", title="The command line")
     for name, command in _commands(group):  # in lists their first sentences are cut short
