@@ -140,8 +140,9 @@ async def test_a_fork_bomb_is_put_out(
         f"import os, time\ndef main(args):\n    {fork}\n", limits={"memory": 512}
     )
 
-    assert error(record) == (DEVELOPER, EXITED)
-    assert any("more than 512 processes" in line for line in record["logs"])
+    if error(record) != (DEVELOPER, OUT_OF_MEMORY):  # as it may be, before they are counted
+        assert error(record) == (DEVELOPER, EXITED)
+        assert any("more than 512 processes" in line for line in record["logs"])
     await until(lambda: len(of_containers(ow)) < 8)
 
 
