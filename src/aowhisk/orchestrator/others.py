@@ -6,14 +6,18 @@ from collections.abc import AsyncIterator, Callable, Generator
 
 import anyio
 
-from aowhisk.errors import AowhiskError
-from aowhisk.events import Event
+from aowhisk.errors import AowhiskError, Interrupted
+from aowhisk.events import Event, RunState
+from aowhisk.events.model import RunStarted, state_of
 from aowhisk.orchestrator.ground import Ground
-from aowhisk.orchestrator.owners import ENDED, GLANCE, Owners, unknown
+from aowhisk.orchestrator.owners import ENDED, Owners, replayed, unknown
 from aowhisk.replay import History
 from aowhisk.scheduler import Execution, Run
 
-__all__ = ["Ending", "Others"]
+__all__ = ["GLANCE", "Ending", "Others"]
+
+GLANCE = 0.25  # seconds between looks at a run of another process
+_STANDING = ENDED | {RunState.INTERRUPTED}
 
 
 class Others:
@@ -31,12 +35,30 @@ class Others:
         return self._shown(run, history).run()
 
     async def watch(self, run: str) -> Execution:
-        """The run, once it has ended. Raises UnknownRun, Interrupted."""
-        return self._shown(run, await self._owners.watch(run))
+        """The run, once it has ended. Raises UnknownRun, and Interrupted where it was stopped."""
+        history = await replayed([event async for event in self.events(run)])
+        if history.state is RunState.INTERRUPTED:
+            raise Interrupted(
+                f"run {run} was interrupted by the process that was at work on it; `resume` goes on"
+            )
+        return self._shown(run, history)
 
-    def events(self, run: str) -> AsyncIterator[Event]:
-        """Its events as they come. Raises UnknownRun."""
-        return self._owners.events(run)
+    async def events(self, run: str) -> AsyncIterator[Event]:
+        """The events of a run that others are at work on, as they come, until it has ended or was
+        interrupted. Raises UnknownRun."""
+        count, state = 0, RunState.QUEUED
+        while state not in _STANDING:
+            if count:
+                await anyio.sleep(GLANCE)
+            new = await self._ground.recorder.journal.read(run, after=count)
+            if not count and not new:
+                raise unknown(run)
+            is_pruned = not count and not isinstance(new[0], RunStarted)
+            count, (state, _) = count + len(new), state_of(new, state)
+            for event in new:
+                yield event
+            if is_pruned:  # it will have no end
+                return
 
     async def cancel(self, run: str) -> bool:
         """Take the run from whoever has it and end it; whether it has ended now. Raises

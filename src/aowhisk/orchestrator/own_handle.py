@@ -10,7 +10,7 @@ from aowhisk.errors import AowhiskError
 from aowhisk.events import Event, Recorder, RunState
 from aowhisk.orchestrator.active import Active
 from aowhisk.orchestrator.handle import Handle
-from aowhisk.orchestrator.owners import GLANCE
+from aowhisk.orchestrator.others import GLANCE
 from aowhisk.orchestrator.runs import Runs
 from aowhisk.scheduler import Execution, Run
 from aowhisk.telemetry import Telemetry

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import anyio
 import anyio.to_thread
 
-from aowhisk.errors import Conflict, Fenced, Interrupted, JournalError, UnknownRun
+from aowhisk.errors import Conflict, Fenced, JournalError, UnknownRun
 from aowhisk.events import Event, Recorder, RunState
 from aowhisk.events.model import (
     CallAbandoned,
@@ -21,17 +21,14 @@ from aowhisk.events.model import (
     RunInterrupted,
     RunStarted,
     Taken,
-    state_of,
 )
 from aowhisk.events.sink import is_gone
 from aowhisk.replay import History, replay
 
-__all__ = ["ENDED", "GLANCE", "Owners", "check_code", "check_resumable", "unknown"]
+__all__ = ["ENDED", "Owners", "check_code", "check_resumable", "replayed", "unknown"]
 
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 _MANY = 1000  # events, of which a replay takes long enough to hold up everything else
-_STANDING = ENDED | {RunState.INTERRUPTED}
-GLANCE = 0.25  # seconds between looks at a run of another process
 _AT_ONCE = 20  # leases that are asked for
 _SURELY = 2.0  # seconds for the first event of a run, whoever stops it
 _log = logging.getLogger("aowhisk")
@@ -60,34 +57,7 @@ class Owners:
     async def look(self, run: str) -> History | None:
         """What the journal says of a run, None if it does not know it."""
         events = await self._journal.read(run)
-        return await _replayed(events) if events else None
-
-    async def events(self, run: str) -> AsyncIterator[Event]:
-        """The events of a run that others are at work on, as they come, until it has ended or was
-        interrupted. Raises UnknownRun."""
-        count, state = 0, RunState.QUEUED
-        while state not in _STANDING:
-            if count:
-                await self._sleep(GLANCE)
-            new = await self._journal.read(run, after=count)
-            if not count and not new:
-                raise unknown(run)
-            is_pruned = not count and not isinstance(new[0], RunStarted)
-            count, (state, _) = count + len(new), state_of(new, state)
-            for event in new:
-                yield event
-            if is_pruned:  # it will have no end
-                return
-
-    async def watch(self, run: str) -> History:
-        """The history of a run that others are at work on, once it has ended. Raises UnknownRun,
-        and Interrupted where it was stopped."""
-        history = await _replayed([event async for event in self.events(run)])
-        if history.state is RunState.INTERRUPTED:
-            raise Interrupted(
-                f"run {run} was interrupted by the process that was at work on it; `resume` goes on"
-            )
-        return history
+        return await replayed(events) if events else None
 
     async def begin(self, started: RunStarted, known: Callable[[], None]) -> History | None:
         """Own a run, new or not: None where it begins with this, its history where it goes on or
@@ -305,7 +275,8 @@ class Owners:
             _log.warning("the lease of run %s could not be released", run)
 
 
-async def _replayed(events: Sequence[Event]) -> History:
+async def replayed(events: Sequence[Event]) -> History:
+    """What a run had come to; thousands of events are replayed beside the loop."""
     if len(events) > _MANY:
         return await anyio.to_thread.run_sync(replay, events)
     return replay(events)

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
 
 from aowhisk.dag import Dag
-from aowhisk.errors import (
-    AowhiskError,
-    Conflict,
-    Fenced,
-    GraphError,
-    JournalError,
-    UnknownRun,
-)
-from aowhisk.events import RunState
+from aowhisk.errors import AowhiskError, Conflict, Fenced, GraphError
 from aowhisk.events.model import JournalAway, JournalBack, RunStarted
 from aowhisk.orchestrator.active import (
     Active,
@@ -32,14 +22,13 @@ from aowhisk.orchestrator.active import (
 from aowhisk.orchestrator.ground import Ground
 from aowhisk.orchestrator.others import Ending, Others
 from aowhisk.orchestrator.owners import Owners, check_code, check_resumable
+from aowhisk.orchestrator.serving import Serving
 from aowhisk.replay import History
 from aowhisk.scheduler import Execution
 from aowhisk.scheduler.execution import Acquire
 
-__all__ = ["ADOPTABLE", "Runs"]
+__all__ = ["Runs"]
 
-ADOPTABLE = (RunState.QUEUED, RunState.RUNNING)
-_log = logging.getLogger("aowhisk")
 _REMEMBERED = 1000  # ended runs that can still be joined and looked at
 
 
@@ -52,9 +41,8 @@ class Runs:
         self._lease = lease
         self._runs: dict[str, Active] = {}
         self._group: TaskGroup | None = None
-        self._seizing = 0
-        self._unreadable: set[str] = set()
         self._owners: Owners
+        self._serving: Serving
 
     @property
     def is_open(self) -> bool:
@@ -66,6 +54,9 @@ class Runs:
         self._runs.clear()
         self._group = group
         self._owners = Owners(self._ground.recorder, lease=self._lease)
+        self._serving = Serving(
+            self._ground, self._owners, at_work=self._working, go_on=self._go_on
+        )
         self._ground.recorder.journal.watch(self._tell_journal)
         group.start_soon(self._owners.beat, self._ours, self._fence)
         if self._ground.commons is not None:
@@ -216,77 +207,20 @@ class Runs:
         known = self._runs.get(run)
         return known.execution if known is not None and known.execution.is_ours else None
 
-    async def adopt(
-        self, states: Collection[RunState] = ADOPTABLE, *, at_once: int | None = None
-    ) -> list[Active]:
-        """Take queued runs, and runs of dags whose owner died, as long as fewer than `at_once` are
-        at work here."""
-        self._ground.check_open()
-        await self._ground.ready()
-        found = await self._ground.recorder.journal.runs(states)
-        others = [info for info in found if not self._is_at_work(info.run)]
-        taken = [
-            await self._adopt(info.run, at_once)
-            for info in others
-            if info.state is RunState.QUEUED and self._has_room(at_once)
-        ]
-
-        async def watch(run: str) -> None:
-            taken.append(await self._adopt(run, at_once))
-
-        with _one_error():
-            async with anyio.create_task_group() as group:
-                for info in others:
-                    if info.state is not RunState.QUEUED:
-                        group.start_soon(watch, info.run)
-        return [active for active in taken if active is not None]
+    async def adopt(self) -> list[Active]:
+        """Take queued runs, and runs of dags whose owner died."""
+        return await self._served().adopt()
 
     async def serve(self, *, at_once: int, every: float) -> None:
-        """Adopt, again and again. To see that an owner died takes as long as a lease; the queue
-        does not wait for that."""
+        """Adopt, again and again."""
+        await self._served().serve(at_once=at_once, every=every)
 
-        async def again(state: RunState) -> None:
-            while True:
-                if self._has_room(at_once):
-                    await self.adopt([state], at_once=at_once)
-                await anyio.sleep(every)
+    def _served(self) -> Serving:
+        self._ground.check_open()
+        return self._serving
 
-        with _one_error():
-            async with anyio.create_task_group() as group:
-                for state in ADOPTABLE:
-                    group.start_soon(again, state)
-
-    async def _adopt(self, run: str, at_once: int | None) -> Active | None:
-        """The run, if it could be taken."""
-        try:
-            history = await self._owners.find(run, check_resumable)
-        except (Fenced, Conflict, UnknownRun):  # somebody has it, or it is no run of a dag
-            return None
-        except JournalError as error:  # perhaps a newer aowhisk wrote it
-            await self._ground.recorder.journal.commit()  # else it is all of the journal
-            if run not in self._unreadable:
-                self._unreadable.add(run)
-                _log.error("run %s cannot be gone on with: %s", run, error)
-            return None
-        if not self._has_room(at_once):
-            return None
-        self._seizing += 1
-        try:
-            if not await self._owners.seize(run, history):
-                return None
-            try:
-                active = self._go_on(run, history)
-                active.execution.is_served = True
-                return active
-            except GraphError as error:  # it must not keep us from all others
-                _log.error("run %s cannot be gone on with: %s", run, error)
-                return None
-        finally:
-            self._seizing -= 1
-
-    def _has_room(self, at_once: int | None) -> bool:
-        working = sum(self._is_at_work(run) for run in self._runs)
-        return at_once is None or working + self._seizing < at_once
+    def _working(self) -> Collection[str]:
+        return [run for run in self._runs if self._is_at_work(run)]
 
     def _is_at_work(self, run: str) -> bool:
         known = self._runs.get(run)
@@ -373,18 +307,6 @@ class Runs:
             for id, active in self._runs.items()
             if active.execution.is_ours and not active.execution.done.is_set()
         ]
-
-
-@contextmanager
-def _one_error() -> Iterator[None]:
-    """The first error of a task group by itself."""
-    try:
-        yield
-    except ExceptionGroup as errors:
-        first: Exception = errors
-        while isinstance(first, ExceptionGroup):
-            first = first.exceptions[0]
-        raise first from None
 
 
 def _check(dag: Dag) -> None:
