@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -240,6 +240,20 @@ async def test_whoever_left_a_run_in_the_queue_can_wait_for_it(two: Two) -> None
     assert run.state is RunState.SUCCEEDED
 
 
+@asynccontextmanager
+async def cluster(root: Path, journal: str) -> AsyncIterator[Callable[[], Orchestrator]]:
+    """One OpenWhisk, and what makes orchestrators for it, so that they find each other's calls."""
+    patience = Patience(blocking_wait=0.1, lease=0.5, grace=1.0)
+    async with LocalOpenWhisk(root=root) as server:
+        await server.deploy_functions({"wait": wait})
+
+        def orchestrator() -> Orchestrator:
+            client = Client(app=server.app, auth=server.auth)
+            return Orchestrator(client, journal=journal, concurrency=2, patience=patience)
+
+        yield orchestrator
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "mongo"])
 async def test_what_a_process_that_serves_had_taken_is_gone_on_with_by_the_next_one_when_it_stops(
     tmp_path: Path, kind: str, request: pytest.FixtureRequest
@@ -247,42 +261,36 @@ async def test_what_a_process_that_serves_had_taken_is_gone_on_with_by_the_next_
     url = f"sqlite://{tmp_path}/journal.db"
     if kind == "mongo":
         url = request.getfixturevalue("mongo_url")
-    patience = Patience(blocking_wait=0.1, lease=0.5, grace=1.0)
-    async with LocalOpenWhisk(root=tmp_path) as server:
-        await server.deploy_functions({"wait": wait})
-
-        def orchestrator() -> Orchestrator:
-            client = Client(app=server.app, auth=server.auth)
-            return Orchestrator(client, journal=url, concurrency=2, patience=patience)
-
-        async with orchestrator() as there:
-            async with orchestrator() as here:
-                (tmp_path / "a").touch()
-                await here.enqueue(Two(here, there, tmp_path).waiting("a", "b"), id="r")
-                [taken] = await here.adopt()
-                await until_accepted(here, "r", 2)
-            assert taken.state is RunState.INTERRUPTED  # for whoever awaits it here
-            assert (await there.handle("r").look()).state is RunState.QUEUED
-            (tmp_path / "b").touch()
-            async with anyio.create_task_group() as group:
-                group.start_soon(partial(there.serve, every=0.05))
-                with anyio.fail_after(20):
-                    run = await there.handle("r")
-                group.cancel_scope.cancel()
+    async with cluster(tmp_path, url) as orchestrator, orchestrator() as there:
+        async with orchestrator() as here:
+            (tmp_path / "a").touch()
+            await here.enqueue(Two(here, there, tmp_path).waiting("a", "b"), id="r")
+            [taken] = await here.adopt()
+            await until_accepted(here, "r", 2)
+        assert taken.state is RunState.INTERRUPTED  # for whoever awaits it here
+        assert (await there.handle("r").look()).state is RunState.QUEUED
+        (tmp_path / "b").touch()
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(there.serve, every=0.05))
+            with anyio.fail_after(20):
+                run = await there.handle("r")
+            group.cancel_scope.cancel()
     assert run.state is RunState.SUCCEEDED
     assert len(run.telemetry.attempts) == 2  # what was in flight was found, and not sent again
 
 
 async def test_who_awaits_a_run_elsewhere_is_told_of_its_interruption(tmp_path: Path) -> None:
     url = f"sqlite://{tmp_path}/journal.db"
-    async with local(tmp_path / "there", url) as there:
-        async with local(tmp_path / "here", url) as here:
+    async with cluster(tmp_path, url) as orchestrator, orchestrator() as there:
+        async with orchestrator() as here:
             await here.submit(Two(here, there, tmp_path).waiting("a"), id="r")
+            await until_accepted(here, "r", 1)
         with pytest.raises(Interrupted, match="resume"):
             await there.handle("r")
         (tmp_path / "a").touch()
-        assert (await there.resume("r")).state is RunState.SUCCEEDED
-        assert (await there.handle("r")).state is RunState.SUCCEEDED
+        with anyio.fail_after(20):
+            assert (await there.resume("r")).state is RunState.SUCCEEDED
+            assert (await there.handle("r")).state is RunState.SUCCEEDED
 
 
 async def test_a_run_of_which_pruning_left_the_lineage_alone_is_not_waited_for(
