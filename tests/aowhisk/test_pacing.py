@@ -175,6 +175,48 @@ def test_the_room_is_learnt_where_less_is_enforced_than_configured() -> None:
     assert found.wasted() < 0.01
 
 
+@pytest.mark.parametrize(
+    ("several", "limit", "seconds", "least", "most"),
+    [
+        (2, 300, 10.0, 0.95, 0.01),
+        (2, 100, 2.0, 0.95, 0.01),
+        (2, 100, 10.0, 0.95, 0.01),
+        (3, 100, 10.0, 0.94, 0.01),
+        (2, 30, 2.0, 0.85, 0.01),  # of so few in flight chance alone makes one controller full
+        (2, 30, 10.0, 0.85, 0.01),
+        (3, 30, 0.3, 0.70, 0.01),
+        (3, 30, 2.0, 0.70, 0.01),
+    ],
+)
+@pytest.mark.parametrize("is_known", [True, False])
+def test_controllers_that_each_bound_a_share_of_those_in_flight_are_kept_busy(
+    several: int, limit: int, seconds: float, least: float, most: float, is_known: bool
+) -> None:
+    """Each takes limit x 1.2 / n (Entitlement.scala), and gets of the load what chance gives it."""
+    shares = [Controller(concurrent=limit * 1.2 // several) for _ in range(several)]
+    known = (None, limit if is_known else None)
+    found = world(*shares, limits=known, seconds=seconds, workers=500).run(20)
+    assert found.used(limit * 60 / (seconds + 0.02), 15) >= least
+    assert found.wasted() < most
+
+
+@pytest.mark.parametrize(("per_minute", "room", "seconds"), [(60, 10, 5.0), (600, 30, 2.0)])
+def test_both_limits_are_learnt_where_nobody_tells_them(
+    per_minute: int, room: int, seconds: float
+) -> None:
+    found = world(Controller(per_minute, room), seconds=seconds).run(20)
+    assert found.used(per_minute, 15) >= 0.95
+    assert found.wasted() < 0.01
+
+
+def test_what_others_leave_of_the_room_is_found_within_minutes() -> None:
+    controller = Controller(concurrent=10)
+    found = world(controller, limits=(None, 100), seconds=1.0).run(5)
+    controller.concurrent = 100
+    found.run(6)
+    assert found.used(100 * 60 / 1.02, 2) >= 0.95
+
+
 def test_both_limits_at_once_are_kept_without_a_refusal() -> None:
     found = world(Controller(60, 10), limits=(60, 10), seconds=9.95).run(10)
     assert found.used(60, 8) >= 0.95

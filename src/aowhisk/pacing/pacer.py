@@ -23,21 +23,34 @@ _LATEST = (
 _PROBE = 0.5  # how long one invocation goes ahead of the others when that is suspected
 _JITTER = 0.2
 _FIRST, _LONGEST = 0.1, 10.0  # back-off from refusals for concurrency
+_SLOW = 2.5  # seconds that count as much as an invocation, where these are slow
 _LEFT = 0.5  # until we look again whether others have left some of the minute's budget
 
 
 class _Ceiling:
     """A limit as it proves to be: `value` falls to what was accepted when something is refused, and
     grows again, in steps that double while nothing is, up to `cap`. A failed step doubles the time
-    to the next try."""
+    to the next try; one that held shortens it a little (`ease`), and has it forgotten once it is
+    clear that the limit is another by now."""
 
-    __slots__ = ("_grown", "_patience", "_rest", "_settled", "_step", "cap", "next", "value")
+    __slots__ = (
+        "_ease",
+        "_grown",
+        "_patience",
+        "_rest",
+        "_settled",
+        "_step",
+        "cap",
+        "next",
+        "value",
+    )
 
-    def __init__(self, rest: float) -> None:
+    def __init__(self, rest: float, ease: float = 0.0) -> None:
         self.cap = self.value = math.inf
         self.next = math.inf
         """When it may grow; the same unit as `rest`."""
         self._rest = rest
+        self._ease = ease
         self._patience = rest
         self._settled = 0.0
         self._grown = False
@@ -58,13 +71,17 @@ class _Ceiling:
         self._step = 1.0
         self.next = now + self._patience
 
-    def grow(self, now: float) -> None:
+    def grow(self, now: float, unsure: float = 0.0) -> None:
+        """Grow if it is time; `unsure` is how long it takes until one can know how that went."""
         if now < self.next or self.value >= self.cap:
             return
+        if self._grown:
+            is_new = self.value > self._settled * 1.25
+            self._patience = self._rest if is_new else max(self._rest, self._patience * self._ease)
         self.value = min(self.cap, self.value + self._step)
         self._step *= 2
         self._grown = True
-        self.next = now + self._rest
+        self.next = now + (self._patience if self._ease else self._rest) + unsure
 
 
 class Pacer:
@@ -88,7 +105,8 @@ class Pacer:
         self.lacks = False
         """Whether the last `ask` was put off for want of a grant."""
         self._rate = _Ceiling(rest=1)  # counted in minutes
-        self._room = _Ceiling(rest=2.0)  # in seconds
+        self._room = _Ceiling(rest=16, ease=0.75)  # counted in invocations
+        self._ended = 0
         self.in_flight = 0
         """Invocations that were let go and have not ended."""
         self.refusals = 0
@@ -172,6 +190,7 @@ class Pacer:
 
     def release(self, now: float) -> None:
         """One that was let go has ended."""
+        self._ended += 1
         self.in_flight = max(0, self.in_flight - 1)
         if self._backoff <= _FIRST:
             self._rests = -math.inf
@@ -247,20 +266,26 @@ class Pacer:
         self._used = self._refused = 0
 
     def _refused_room(self, now: float, sent: float) -> None:
-        self._room.refused(now, self.in_flight)
+        self._room.refused(self._progress(now), self.in_flight)
         if sent < self._refused_at:
             return  # it left before we knew
         recent = now - self._refused_at < 4 * self._backoff + 1
         self._refused_at = now
         self._backoff = min(_LONGEST, 2 * self._backoff) if recent and self._backoff else _FIRST
-        if self.in_flight == 0 or self._backoff > _FIRST:
+        if self.in_flight == 0:
             self._rests = now + self._backoff * (1 + self._random())
 
     def _crowded(self, now: float) -> float:
         """Seconds until there may be room, 0 if there is."""
-        self._room.grow(now)
+        self._room.grow(self._progress(now), unsure=self.in_flight)
         if self.in_flight < self._room.value:
             return 0.0
         if self._room.value >= self._room.cap:
             return math.inf
-        return max(self._room.next - now, _FIRST)
+        return max((self._room.next - self._progress(now)) * _SLOW, _FIRST)
+
+    def _progress(self, now: float) -> float:
+        """What is counted between two tries to have more in flight: invocations that ended, so
+        that few are refused however fast they are; and, lest long ones take for ever, some of the
+        seconds."""
+        return self._ended + now / _SLOW
