@@ -34,7 +34,8 @@ class Platform:
 
     `ends` says when each record is there, `lag` how much later a list shows it, `hidden` is never
     listed, `causes` are shown with what they caused, `texts` are
-    results. `skew` is how far its clock is ahead of ours.
+    results; those `earlier` were started so many seconds before. `skew` is how far its clock is
+    ahead of ours.
     """
 
     ends: dict[str, float] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class Platform:
     texts: dict[str, str] = field(default_factory=dict)
     size: int = 10
     skew: float = 0.0
+    earlier: dict[str, float] = field(default_factory=dict)
     broken_until: float = 0.0
     on_list: Callable[[dict[str, str]], Awaitable[None]] | None = None
     gets: list[str] = field(default_factory=list)
@@ -57,7 +59,10 @@ class Platform:
 
     def row(self, id_: str, *, whole: bool) -> dict[str, Any]:
         start = to_ms(DAWN + timedelta(seconds=self.skew)) + int(id_, 16)
-        row: dict[str, Any] = {"activationId": id_, "name": "a", "start": start, "end": start + 1}
+        if id_ in self.earlier:
+            start = to_ms(DAWN + timedelta(seconds=self.skew - self.earlier[id_]))
+        end = to_ms(DAWN + timedelta(seconds=self.skew + max(0.0, self.ends[id_])))
+        row: dict[str, Any] = {"activationId": id_, "name": "a", "start": start, "end": end}
         if id_ in self.causes:
             row["cause"] = self.causes[id_]
         if whole:

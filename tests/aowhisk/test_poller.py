@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 import anyio
 import pytest
 from client_server import AUTH
-from poller_platform import Platform, clock, poller_of
+from poller_platform import DAWN, Platform, clock, poller_of
 from virtual import VirtualLoop
 
 from aowhisk import errors
@@ -23,7 +24,12 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 
 async def wait_for(
-    platform: Platform, ids: list[str], *, deadline: float = 600, expected: float | None = None
+    platform: Platform,
+    ids: list[str],
+    *,
+    deadline: float = 600,
+    expected: float | None = None,
+    sent: datetime | None = None,
 ) -> tuple[Poller, dict[str, tuple[Activation | None, float]]]:
     """What each wait gave, and when."""
     got: dict[str, tuple[Activation | None, float]] = {}
@@ -31,7 +37,7 @@ async def wait_for(
         poller = poller_of(client)
 
         async def one(id_: str) -> None:
-            record = await poller.wait(id_, deadline=deadline, expected=expected)
+            record = await poller.wait(id_, deadline=deadline, expected=expected, sent=sent)
             got[id_] = record, clock()
 
         async with anyio.create_task_group() as group:
@@ -120,9 +126,9 @@ async def test_ends_far_apart_are_each_noticed_soon() -> None:
     ids = [platform.add(n, ends=5 + 10 * (n % 10) / 9) for n in range(1000)]
     poller, got = await wait_for(platform, ids)
     late = sorted(at - platform.ends[id_] for id_, (_, at) in got.items())
-    assert late[500] < 0.75
+    assert late[500] < 0.5
     assert late[-1] < 2
-    assert poller.lists < 150
+    assert poller.lists < 75
     assert len(platform.gets) < 100
 
 
@@ -136,6 +142,17 @@ async def test_many_of_the_same_length_take_few_lists_and_are_noticed_soon() -> 
     assert len(platform.gets) < 100
     assert len(platform.gets) + len(platform.lists) < 300
     assert any(query.get("docs") == "true" for query in platform.lists)
+
+
+async def test_ends_that_are_spread_evenly_are_noticed_soon_without_many_lists() -> None:
+    platform = Platform()
+    ids = [platform.add(n, ends=5 + (n * 7919) % 1000 / 100) for n in range(1000)]
+    poller, got = await wait_for(platform, ids)
+    late = sorted(at - platform.ends[id_] for id_, (_, at) in got.items())
+    assert late[500] < 0.5
+    assert late[-1] < 2
+    assert poller.lists < 75
+    assert len(platform.gets) < 100
 
 
 async def test_large_records_are_listed_without_results_and_fetched_by_id() -> None:
@@ -182,6 +199,22 @@ async def test_a_cluster_whose_clock_is_wrong_is_asked_by_id() -> None:
     _, got = await wait_for(platform, ids)
     assert all(record is not None for record, _ in got.values())
     assert max(at for _, at in got.values()) < 65
+
+
+@pytest.mark.parametrize("skew", [-3600.0, -30.0, 0.0, 30.0])
+async def test_once_the_clocks_are_compared_lists_go_back_no_further_than_they_have_to(
+    skew: float,
+) -> None:
+    platform = Platform(skew=skew)
+    ids = [platform.add(n, ends=5 + n / 20) for n in range(400)]
+    for n in range(3000):  # of others, from the half minute before
+        platform.ends[f"{10**6 + n:032x}"] = 0.0
+        platform.earlier[f"{10**6 + n:032x}"] = 6.0 + n / 100
+    poller, got = await wait_for(platform, ids, sent=DAWN)
+    late = sorted(at - platform.ends[id_] for id_, (_, at) in got.items())
+    assert late[200] < 0.5
+    assert poller.lists < 140  # in 20 s
+    assert poller.lag == pytest.approx(late[200], abs=0.2)
 
 
 async def test_thousands_do_not_flood_the_server() -> None:

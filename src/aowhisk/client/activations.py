@@ -44,11 +44,13 @@ class Activations:
     """`client.activations`; ids are 32 hexadecimal digits.
 
     A record exists only after the end of its activation, and some time after it: NotFound may mean
-    running, not stored yet, or never heard of.
+    running, not stored yet, or never heard of. Lists are a load on OpenWhisk's database: of all
+    that are asked for here, one request is under way at a time.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._turn = anyio.Lock()
 
     async def get(self, activation_id: str) -> Activation:
         """The whole record."""
@@ -116,6 +118,7 @@ class Activations:
             about="the list of activations",
             limit=limit,
             skip=skip,
+            turn=self._turn,
         )
         async for row in rows:
             yield Activation.from_json(row)
@@ -137,6 +140,7 @@ class Activations:
             {**_query(name, since, upto, docs=docs), "skip": skip},
             size=self._connection.page_size if limit is None else limit,
             about="the list of activations",
+            turn=self._turn,
         )
         return ActivationPage(tuple(map(Activation.from_json, got.rows)), got.is_last, got.size)
 

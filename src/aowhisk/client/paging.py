@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +32,15 @@ class Page:
 
 
 async def page(
-    connection: Connection, path: str, query: Mapping[str, str | int], *, size: int, about: str
+    connection: Connection,
+    path: str,
+    query: Mapping[str, str | int],
+    *,
+    size: int,
+    about: str,
+    turn: AbstractAsyncContextManager[object] = nullcontext(),  # noqa: B008 -- it has no state
 ) -> Page:
-    """One page of at most `size` rows.
+    """One page of at most `size` rows, asked for in `turn`.
 
     Some providers allow less than OpenWhisk's 200 rows: their refusal says how many, and from then
     on the connection keeps to it.
@@ -41,9 +48,10 @@ async def page(
     while True:
         asked = min(size, connection.page_size)
         try:
-            rows, bytes_ = await connection.sized(
-                "GET", path, about=about, query={**query, "limit": asked}
-            )
+            async with turn:
+                rows, bytes_ = await connection.sized(
+                    "GET", path, about=about, query={**query, "limit": asked}
+                )
         except Rejected as error:
             allowed = page_limit(error)
             if not allowed or allowed >= asked:
@@ -79,6 +87,7 @@ async def pages_by_time(
     about: str,
     limit: int | None,
     skip: int,
+    turn: AbstractAsyncContextManager[object],
 ) -> AsyncIterator[dict[str, Any]]:
     """Activations, newest first; each once.
 
@@ -90,7 +99,9 @@ async def pages_by_time(
     given = 0
     while limit is None or given < limit:
         size = connection.page_size if limit is None else limit - given + len(edge)
-        got = await page(connection, path, {**query, "skip": skip}, size=size, about=about)
+        got = await page(
+            connection, path, {**query, "skip": skip}, size=size, about=about, turn=turn
+        )
         for row in got.rows:
             if row["activationId"] not in edge and (limit is None or given < limit):
                 given += 1

@@ -8,8 +8,10 @@ do the looking, in turn, so a cancelled waiter leaves nothing behind.
 from __future__ import annotations
 
 import random as _random
+import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
@@ -39,9 +41,13 @@ LOOKS = 100.0
 SAMPLE = 8
 """Records in the first list, which tells how large they are."""
 
+_LAGS = 200  # that are remembered
 _HEADSTART = timedelta(seconds=10)  # it was sent before anyone waited: the blocking wait
-_OVERLAP = timedelta(seconds=60)  # the cluster's clock is not ours
-_ROUND = 0.25  # seconds between lists while they settle some; else at least twice that, or ...
+_OVERLAP = timedelta(seconds=60)  # the cluster's clock is not ours; once the two are compared ...
+_MARGIN = timedelta(seconds=5)  # ... this is enough: its machines' clocks are not the same, either
+_ROUND = 0.25  # seconds between rounds while they settle many ...
+_MANY_A_PAGE = 40  # ... on each of their pages; else that long for each page, but ...
+_SLOWEST_ROUND = 0.75  # ... no longer than this; where they settle none at least 2 * _ROUND, or ...
 _SHARE = 0.05  # ... that part of how long the first has waited
 _LONGEST_ROUND = 5.0
 _LAG = 3.0  # seconds that a list may be behind
@@ -61,6 +67,7 @@ class _Waiter:
     until: float
     sent: datetime
     looked: float
+    is_exact: bool = True  # `sent` is
     surely: bool = True
     record: Activation | None = None
     shown: bool = False  # a list says that it has ended
@@ -100,9 +107,13 @@ class _Rounds:
         recent = now - self.ended < 2 * _LONGEST_ROUND
         return recent and self.reach is not None and sent + self.ahead < self.reach
 
+    def since(self, sent: datetime) -> datetime:
+        """How far back, by the cluster's clock, lists have to go to show what was sent then."""
+        return sent + self.ahead - _MARGIN if self._compared else sent - _OVERLAP
+
     def compare(self, sent: datetime, start: datetime) -> None:
-        """It was sent at `sent` by our clock, and began at `start` by the cluster's: by how much
-        that is ahead of ours, at most."""
+        """It was sent at `sent` by our clock, and came to the cluster at `start` by its own: by how
+        much that is ahead of ours, at most."""
         ahead = start - sent
         if not self._compared or ahead < self.ahead:
             self.ahead, self._compared = ahead, True
@@ -131,7 +142,8 @@ class _Rounds:
 class Poller:
     """Waits for the records of one client's activations.
 
-    `polls` and `lists` count the requests it has sent, `waiting` the activations it waits for.
+    `polls` and `lists` count the requests it has sent, `waiting` the activations it waits for,
+    `lag` says how many seconds after their ends it has noticed the last ones.
     """
 
     def __init__(
@@ -139,7 +151,6 @@ class Poller:
         client: Client,
         *,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         random: Callable[[], float] = _random.random,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -147,21 +158,26 @@ class Poller:
         self.lists = 0
         self._activations = client.activations
         self._clock = clock
-        self._sleep = sleep
         self._random = random
         self._now = now
         self._waiters: dict[str, list[_Waiter]] = {}
         self._room = anyio.CapacityLimiter(AT_ONCE)
         self._size: float | None = None
         self._rounds = _Rounds()
-        self._searches = Searches(
-            client.activations, are_small=self._are_small, clock=clock, sleep=sleep
-        )
+        self._lags: deque[float] = deque(maxlen=_LAGS)
+        self._searches = Searches(client.activations, are_small=self._are_small, clock=clock)
 
     @property
     def waiting(self) -> int:
         """How many activations are waited for."""
         return len(self._waiters)
+
+    @property
+    def lag(self) -> float | None:
+        """Seconds from the end of an activation until it was noticed, the median of the last ones;
+        None where there was none. What the two clocks differ by, as far as it is known, is left
+        out."""
+        return statistics.median(self._lags) if self._lags else None
 
     async def wait(
         self,
@@ -180,8 +196,9 @@ class Poller:
         an error that will not (a wrong key) is raised.
         """
         at = self._clock()
+        exact = sent is not None
         sent = self._now() - _HEADSTART if sent is None else sent
-        waiter = _Waiter(activation_id, at + deadline, sent, looked=at, surely=surely)
+        waiter = _Waiter(activation_id, at + deadline, sent, at, exact, surely)
         self._waiters.setdefault(activation_id, []).append(waiter)
         try:
             return await self._watch(waiter, expected)
@@ -225,16 +242,9 @@ class Poller:
 
     async def _rest(self, waiter: _Waiter, seconds: float) -> None:
         """Sleep, or until a list has shown it."""
-        if seconds > 0 and not waiter.woken.is_set():
-
-            async def alarm() -> None:
-                await self._sleep(seconds)
-                group.cancel_scope.cancel()
-
-            async with anyio.create_task_group() as group:
-                group.start_soon(alarm)
+        if seconds > 0:
+            with anyio.move_on_after(seconds):
                 await waiter.woken.wait()
-                group.cancel_scope.cancel()
         if waiter.woken.is_set():
             waiter.woken = anyio.Event()
 
@@ -286,8 +296,9 @@ class Poller:
         began, before = self._clock(), set(self._waiters)
         rounds.running = True
         try:
+            lists = self.lists
             reach, shown = await self._pages()
-            pause = _ROUND if before & shown else self._pause()
+            pause = self._pause(len(before & shown), self.lists - lists)
             rounds.end(began, self._clock(), reach, shown, pause)
         except OpenWhiskError as error:
             now = self._clock()
@@ -295,15 +306,19 @@ class Poller:
         finally:
             rounds.running = False
 
-    def _pause(self) -> float:
-        """Seconds until another list is worth it where this one has settled nothing."""
+    def _pause(self, settled: int, pages: int) -> float:
+        """Seconds until another round is worth it, where this one has settled so many."""
+        if settled:
+            return (
+                _ROUND if settled >= _MANY_A_PAGE * pages else min(_ROUND * pages, _SLOWEST_ROUND)
+            )
         first = min(waiter.sent for each in self._waiters.values() for waiter in each)
         waited = (self._now() - first).total_seconds()
         return max(2 * _ROUND, min(waited * _SHARE, _LONGEST_ROUND))
 
     async def _pages(self) -> tuple[datetime, set[str]]:
         """How far back the pages went, and the ids they showed."""
-        since = min(w.sent for each in self._waiters.values() for w in each) - _OVERLAP
+        since = self._rounds.since(min(w.sent for each in self._waiters.values() for w in each))
         upto: datetime | None = None
         skip = 0
         shown: set[str] = set()
@@ -340,9 +355,14 @@ class Poller:
                 waiter.wake()
 
     def _settle(self, record: Activation) -> None:
-        for waiter in self._waiters.get(record.id, ()):
-            if record.start is not None:
-                self._rounds.compare(waiter.sent, record.start)
+        waiters = [each for each in self._waiters.get(record.id, ()) if each.record is None]
+        if waiters and record.end is not None:
+            late = self._now() + self._rounds.ahead - record.end
+            self._lags.append(max(0.0, late.total_seconds()))
+        for waiter in waiters:
+            if record.start is not None and waiter.is_exact:
+                queued = timedelta(seconds=record.wait_time or 0.0)
+                self._rounds.compare(waiter.sent, record.start - queued)
             waiter.record = record
             waiter.wake()
 

@@ -7,7 +7,7 @@ background task: the first whose time has come walks, for all.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
@@ -133,12 +133,10 @@ class Searches:
         *,
         are_small: Callable[[], bool],
         clock: Callable[[], float],
-        sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._activations = activations
         self._are_small = are_small
         self._clock = clock
-        self._sleep = sleep
         self._searches: dict[tuple[str, Mark], _Search] = {}
         self._one_at_a_time = anyio.Lock()
 
@@ -166,21 +164,12 @@ class Searches:
         if search.is_walking:
             await seeker.woken.wait()
         elif left > 0:
-            await self._rest(seeker, left)
+            with anyio.move_on_after(left):
+                await seeker.woken.wait()
         else:
             await self._walk(search)
         if seeker.look is None:
             seeker.woken = anyio.Event()
-
-    async def _rest(self, seeker: _Seeker, seconds: float) -> None:
-        async def alarm() -> None:
-            await self._sleep(seconds)
-            group.cancel_scope.cancel()
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(alarm)
-            await seeker.woken.wait()
-            group.cancel_scope.cancel()
 
     async def _walk(self, search: _Search) -> None:
         search.is_walking = True
