@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from aowhisk.events import RunState, Sink
     from aowhisk.invoker import Patience
     from aowhisk.models import Abandoned, Activation, Failed, Outcome, Succeeded
-    from aowhisk.orchestrator import Handle, Orchestrator, run
+    from aowhisk.orchestrator import Handle, Load, Orchestrator, run
     from aowhisk.recovery import Plan, RecoveryPolicy
     from aowhisk.retry import ErrorClass, RetryPolicy
     from aowhisk.scheduler import LiveRun, MapOutcome, Run
@@ -62,7 +62,7 @@ else:  # each when it is first asked for: `python -m aowhisk serve` needs none o
         "aowhisk.events": "RunState Sink",
         "aowhisk.invoker": "Patience",
         "aowhisk.models": "Abandoned Activation Failed Outcome Succeeded",
-        "aowhisk.orchestrator": "Handle Orchestrator run",
+        "aowhisk.orchestrator": "Handle Load Orchestrator run",
         "aowhisk.recovery": "Plan RecoveryPolicy",
         "aowhisk.retry": "ErrorClass RetryPolicy",
         "aowhisk.scheduler": "LiveRun MapOutcome Run",
@@ -107,6 +107,7 @@ __all__ = [
     "Handle",
     "Interrupted",
     "LiveRun",
+    "Load",
     "MapOutcome",
     "Meter",
     "MissingObject",

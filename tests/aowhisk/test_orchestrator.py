@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from client_server import AUTH, Answer, Request, Server, activated, record, refused, serve
+from client_server import AUTH, ID, Answer, Request, Server, activated, record, refused, serve
 
 from aowhisk import (
     AowhiskError,
@@ -20,6 +21,7 @@ from aowhisk import (
     Client,
     Dag,
     Interrupted,
+    Load,
     Orchestrator,
     Patience,
     RunFailed,
@@ -103,6 +105,48 @@ async def until(holds: Callable[[], object]) -> None:
 
 def asked(server: Server) -> int:
     return sum("/actions/hello" in r.path and r.method == "GET" for r in server.requests)
+
+
+async def test_it_says_what_is_out_and_what_is_held_back_now() -> None:
+    world = World()
+    world.answers = anyio.Event()
+    dag = Dag("three")
+    dag.map("hello", {"n": item}, over=[1, 2, 3])
+    async with opened(world) as (orchestrator, _):
+        assert orchestrator.load == Load()
+        handle = await orchestrator.submit(dag, concurrency=2)
+        await until(lambda: orchestrator.load.in_flight == 2)
+        assert orchestrator.load == Load(in_flight=2)
+        world.answers.set()
+        await handle
+        assert orchestrator.load == Load()
+    with pytest.raises(AowhiskError, match="not open"):
+        _ = orchestrator.load
+
+
+async def test_what_is_polled_is_counted_and_how_late_it_was_noticed_is_known() -> None:
+    ended = anyio.Event()
+
+    async def world(request: Request) -> Answer:
+        if request.method == "POST":
+            return activated(202, {"activationId": ID})
+        if "/activations/" in request.path and ended.is_set():
+            now = time.time() * 1000
+            return Answer(200, record({"y": 1}, start=now - 1000, end=now))
+        if "/actions/" in request.path:
+            return Answer(200, ACTION)
+        return refused(404, "The requested resource does not exist.")
+
+    async with serve(world) as server, Orchestrator(Client(server.url, AUTH)) as orchestrator:
+        handle = await orchestrator.submit(one(), concurrency=1)
+        await until(lambda: orchestrator.load.polled == 1)
+        assert orchestrator.load.lag is None
+        ended.set()
+        await handle
+        assert orchestrator.load.polled == 0
+        lag = orchestrator.load.lag
+        assert lag is not None
+        assert 0 <= lag < 5
 
 
 async def test_three_that_join_in_the_preflight_start_one_run_though_the_first_leaves() -> None:

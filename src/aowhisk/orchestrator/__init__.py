@@ -9,9 +9,10 @@ import anyio
 from aowhisk.dag import Dag
 from aowhisk.orchestrator.facade import Orchestrator
 from aowhisk.orchestrator.handle import Handle
+from aowhisk.orchestrator.load import Load
 from aowhisk.scheduler import Run
 
-__all__ = ["Handle", "Orchestrator", "run"]
+__all__ = ["Handle", "Load", "Orchestrator", "run"]
 
 
 def run(dag: Dag, *, id: str | None = None, **options: Any) -> Run:

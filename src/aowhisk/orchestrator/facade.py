@@ -25,6 +25,7 @@ from aowhisk.orchestrator.active import Active
 from aowhisk.orchestrator.foreign_handle import ForeignHandle
 from aowhisk.orchestrator.ground import Given, Ground
 from aowhisk.orchestrator.handle import Handle
+from aowhisk.orchestrator.load import Load
 from aowhisk.orchestrator.own_handle import OwnHandle
 from aowhisk.orchestrator.runs import Runs
 from aowhisk.recovery import Plan, RecoveryPolicy
@@ -156,6 +157,12 @@ class Orchestrator:
     def recorder(self) -> Recorder:
         """Where events go: `recorder.add(sink)`, `recorder.journal`."""
         return self._ground.recorder
+
+    @property
+    def load(self) -> Load:
+        """What it has out in the namespace now, and how soon ends are noticed."""
+        self._ground.check_open()
+        return self._ground.load
 
     @property
     def server(self) -> LocalOpenWhisk:

@@ -13,6 +13,7 @@ from aowhisk.errors import AowhiskError, ConfigError, NotFound, Rejected
 from aowhisk.events import Journal, Recorder, Sink, open_journal
 from aowhisk.invoker import Catalog, Commons, Gate, Invoker, Patience, Protocol
 from aowhisk.orchestrator.active import Once, positive
+from aowhisk.orchestrator.load import Load
 from aowhisk.pacing import Pacer
 from aowhisk.poller import Poller
 from aowhisk.recovery import RecoveryPolicy
@@ -94,6 +95,7 @@ class Ground:
         if account is not None:
             patience = given.patience.lease
             self.commons = Commons(self._gate, journal, account, patience=patience)
+        self._poller = Poller(given.client)
         self._protocol = Protocol(self.store)
         self.parts = self._build(born)
         self.is_open = True
@@ -102,13 +104,18 @@ class Ground:
     def _close(self) -> None:
         self.is_open = False
 
+    @property
+    def load(self) -> Load:
+        """What is out now."""
+        return Load.of(self._gate, self._poller)
+
     def check_open(self) -> None:
         """Raise unless it is open."""
         if not self.is_open:
             raise AowhiskError("the orchestrator is not open; use it inside `async with`")
 
     def _build(self, born: float) -> Parts:
-        given, gate, poller = self._given, self._gate, Poller(self._given.client)
+        given, gate, poller = self._given, self._gate, self._poller
         prober = None if self.store is None else Prober(self.store)
         invoker = Invoker(
             given.client,
