@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,14 @@ PACKAGES = {
 }
 VENVS = ROOT / ".venv-peers"
 PEERS = Path(__file__).parent
-LONGEST = 300.0
+LONGEST = 600.0
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_LOGGING_LEVEL": "ERROR",
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "RAY_DEDUP_LOGS": "0",
+}
 
 
 def main() -> None:
@@ -76,17 +84,17 @@ def _environment(name: str) -> Path | None:
 
 def _peer(name: str, python: Path) -> Facts | None:
     command = [str(python), str(PEERS / f"use_{name}.py")]
-    quiet = {"PREFECT_LOGGING_LEVEL": "ERROR", "RAY_DEDUP_LOGS": "0", "DO_NOT_TRACK": "1"}
     try:
-        done = subprocess.run(
-            command,
-            cwd=VENVS,
-            env={**os.environ, **quiet},
-            capture_output=True,
-            text=True,
-            timeout=LONGEST,
-            check=True,
-        )
+        with tempfile.TemporaryDirectory(prefix="aowhisk-bench-") as home:
+            done = subprocess.run(
+                command,
+                cwd=VENVS,
+                env={**os.environ, **QUIET, "PREFECT_HOME": home},
+                capture_output=True,
+                text=True,
+                timeout=LONGEST,
+                check=True,
+            )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         told = str(error.stderr or "").strip()[-500:]
         print(f"{name}: left out, it failed: {error}\n{told}", file=sys.stderr)
