@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Literal, TypeAlias, get_args
 
 from aowhisk.dag.references import Deferred, Item, Ref, Template, encode, walk
@@ -138,14 +139,23 @@ class NodeSpec:
             "action": self.action,
             "params": encode(self.params),
         }
-        default = NodeSpec(id=self.id, action=self.action)
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if each.init and each.name not in out and value != getattr(default, each.name):
-                out[each.name] = (
-                    value.to_json() if isinstance(value, RetryPolicy) else encode(value)
-                )
+        for name, default in _defaults():
+            value = getattr(self, name)
+            if value is not default and value != default:
+                out[name] = value.to_json() if isinstance(value, RetryPolicy) else encode(value)
         return out
+
+
+@cache
+def _defaults() -> tuple[tuple[str, object], ...]:
+    """What a node has that says no more than its id, its action and its params."""
+    usual = NodeSpec(id="id", action="action")
+    said = ("id", "action", "params")
+    return tuple(
+        (each.name, getattr(usual, each.name))
+        for each in fields(usual)
+        if each.init and each.name not in said
+    )
 
 
 def id_of(action: str) -> str:

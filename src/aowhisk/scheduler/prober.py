@@ -29,7 +29,7 @@ class Prober:
     ) -> None:
         self._store = store
         self._at_once = at_once
-        self._room = anyio.CapacityLimiter(at_once)
+        self._room = anyio.Semaphore(at_once, fast_acquire=True)
         self._asking: dict[str, _Question] = {}
         self._sleep = sleep
         self._clock = 0
@@ -67,7 +67,7 @@ class Prober:
         self._clock += 1
         since = self._clock
         while (question := self._asking.get(key)) is not None:
-            await question.answered.wait()
+            await question.wait()
             if question.answer is not None and question.holds(since):
                 return question.answer
         question = self._asking[key] = _Question(self._clock)
@@ -77,7 +77,7 @@ class Prober:
             return question.answer
         finally:
             del self._asking[key]
-            question.answered.set()
+            question.end()
 
     async def _head(self, key: str) -> Seen:
         for tries in range(1, _TRIES + 1):
@@ -102,12 +102,23 @@ class Prober:
 class _Question:
     """A HEAD on its way; `answer` stays None if it failed, and who waited asks again."""
 
-    __slots__ = ("answer", "answered", "asked")
+    __slots__ = ("_ended", "answer", "asked")
 
     def __init__(self, asked: int) -> None:
         self.asked = asked
-        self.answered = anyio.Event()
         self.answer: Seen | None = None
+        self._ended: anyio.Event | None = None  # made for those who wait: most have nobody
+
+    async def wait(self) -> None:
+        """Return when it has ended."""
+        if self._ended is None:
+            self._ended = anyio.Event()
+        await self._ended.wait()
+
+    def end(self) -> None:
+        """Let those go on who wait."""
+        if self._ended is not None:
+            self._ended.set()
 
     def holds(self, since: int) -> bool:
         """Whether the answer is good for who came at `since`: an object that was gone before that
