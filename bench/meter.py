@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Facts", "gc_threshold", "metered", "peak"]
+__all__ = ["Facts", "gc_threshold", "held", "metered", "peak"]
 
 Facts = dict[str, Any]
 """Numbers that a piece of work tells of itself, by name."""
@@ -31,6 +31,14 @@ def peak() -> float:
         return int(found[1]) * 1024 / 1e6
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def held() -> float:
+    """MB of this process now, after what nobody holds was thrown away."""
+    gc.collect()
+    if _STATUS.exists() and (found := re.search(r"VmRSS:\s+(\d+)", _STATUS.read_text())):
+        return int(found[1]) * 1024 / 1e6
+    return peak()
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from aowhisk import Client, Dag, Orchestrator, Patience, RecoveryPolicy, item
-from bench.meter import Facts, gc_threshold, metered
+from bench.meter import Facts, gc_threshold, held, metered
 from object_store import ObjectStore
 
 __all__ = ["calls", "chain", "orchestrator"]
@@ -64,6 +64,7 @@ async def calls(
         dag = noops(action, count)
         with metered(facts):
             run = await ours.run(dag)
+        facts["held"] = held()
         assert len(run.outcomes) == count
     return facts
 
