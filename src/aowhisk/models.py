@@ -5,10 +5,9 @@ Milliseconds become seconds here and nowhere else.
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -25,6 +24,7 @@ __all__ = [
     "Activation",
     "Failed",
     "Outcome",
+    "Shelved",
     "Status",
     "Succeeded",
     "attempt_id",
@@ -167,24 +167,29 @@ class Activation:
             duration=_seconds(data.get("duration")),
             logs=tuple(data.get("logs") or ()),
             cause=data.get("cause"),
-            annotations=dict(map(_annotation, data.get("annotations") or ())),
+            annotations=_annotations(data.get("annotations") or ()),
         )
 
 
-def _annotation(given: Mapping[str, Any]) -> tuple[str, JSON]:
-    """Name and value. What is the same for many activations is kept once for all of them."""
-    name, value = intern(given["key"]), given.get("value")
-    if isinstance(value, str):
-        return name, intern(value)
-    if name == "limits" and isinstance(value, dict):
-        with contextlib.suppress(TypeError):  # no numbers
-            return name, _limits(tuple(value.items()))
-    return name, value
+def _annotations(given: Iterable[Mapping[str, Any]]) -> Mapping[str, JSON]:
+    """Names and values. Those of most activations are the same, and are kept once."""
+    found = [(each["key"], each.get("value")) for each in given]
+    try:
+        return _shared(
+            tuple(
+                [
+                    (name, tuple(value.items()) if type(value) is dict else value, type(value))
+                    for name, value in found
+                ]
+            )
+        )
+    except TypeError:  # a list, or something deeper
+        return dict(found)
 
 
-@lru_cache(maxsize=256)
-def _limits(items: tuple[tuple[str, JSON], ...]) -> dict[str, JSON]:
-    return dict(items)
+@lru_cache(maxsize=1024)
+def _shared(found: tuple[tuple[str, JSON, type], ...]) -> dict[str, JSON]:
+    return {intern(name): dict(value) if kind is dict else value for name, value, kind in found}
 
 
 def _status(text: object, code: object) -> Status | None:
@@ -214,6 +219,31 @@ class Succeeded:
 
     def __getitem__(self, name: str) -> JSON:
         return self.result[name]
+
+
+class Shelved(Succeeded):
+    """A success whose result is large: it is not held in memory, but read whenever it is asked
+    for."""
+
+    __slots__ = ("_read",)
+    _read: Callable[[], JSON]
+
+    def __init__(
+        self,
+        call: str,
+        action: str,
+        read: Callable[[], JSON],
+        activation: Activation | None = None,
+        attempts: int = 1,
+    ) -> None:
+        facts = {"call": call, "action": action, "activation": activation, "attempts": attempts}
+        for name, value in {**facts, "_read": read}.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def result(self) -> JSON:
+        """What the action returned, read anew each time."""
+        return self._read()
 
 
 @dataclass(frozen=True, slots=True)

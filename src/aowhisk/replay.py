@@ -25,11 +25,12 @@ from aowhisk.events.model import (
     Retrying,
     RunStarted,
     RunState,
+    ShelvedEnd,
     Taken,
     state_of,
 )
 from aowhisk.lineage import CallRecord, CallRef, Lineage
-from aowhisk.models import JSON, Abandoned, Failed, Outcome, Succeeded
+from aowhisk.models import JSON, Abandoned, Failed, Outcome, Shelved, Succeeded
 from aowhisk.retry import RetryPolicy, Terms
 from aowhisk.telemetry import Tape
 
@@ -203,16 +204,7 @@ def _end(history: History, intended: Intended | None, event: Ended) -> None:
     if not is_own or not event.final:
         return
     if event.error is None:
-        history.outcomes.setdefault(
-            event.call,
-            Succeeded(
-                call=event.call,
-                action=event.action,
-                result=event.result,
-                activation=event.activation,
-                attempts=history.tries[ref],
-            ),
-        )
+        history.outcomes.setdefault(event.call, _success(event, history.tries[ref]))
     else:
         if intended is not None and not intended.idempotent and _is_doubtful(event):
             history.doubtful.add(event.call)
@@ -224,6 +216,12 @@ def _end(history: History, intended: Intended | None, event: Ended) -> None:
             activation=event.activation,
             attempts=history.tries[ref],
         )
+
+
+def _success(event: Ended, tries: int) -> Succeeded:
+    if isinstance(event, ShelvedEnd):
+        return Shelved(event.call, event.action, event.read, event.activation, tries)
+    return Succeeded(event.call, event.action, event.result, event.activation, tries)
 
 
 def _is_doubtful(event: Ended) -> bool:

@@ -92,14 +92,27 @@ async def test_while_another_process_writes_only_the_thread_waits(
         assert file.at_once(write(file))
 
 
-async def test_once_commits_are_slow_they_are_the_threads_for_a_while(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_busy", [True, False])
+async def test_once_commits_are_slow_they_are_the_threads_for_a_while(
+    tmp_path: Path, is_busy: bool
+) -> None:
     def slow() -> None:
-        until = time.perf_counter() + 0.005
-        while time.perf_counter() < until:
+        if not is_busy:
+            threading.Event().wait(0.006)  # as for a disk
+        until = time.thread_time() + 0.006
+        while is_busy and time.thread_time() < until:
             pass
 
     async with opened(tmp_path) as file:
-        assert [file.at_once(slow) for _ in range(4)] == [True, True, True, False]
+        assert [file.at_once(slow) for _ in range(5)] == [True, True, True, True, False]
+
+
+async def test_that_others_had_the_processor_meanwhile_does_not_make_a_commit_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path) as file:
+        monkeypatch.setattr(time, "perf_counter", iter(range(1000)).__next__)
+        assert all(file.at_once(lambda: None) for _ in range(20))
 
 
 async def test_the_file_takes_in_its_wal_now_and_then_and_at_its_end(

@@ -58,7 +58,7 @@ class _Socket(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._transport: asyncio.Transport
-        self._answer = Answer()
+        self._answer: Answer | None = None  # of a request that is under way: it may be large
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._heard = self._patience = self._until = 0.0
@@ -80,7 +80,7 @@ class _Socket(asyncio.Protocol):
             self.close()
             raise
         finally:
-            self._waiter = None
+            self._waiter = self._answer = None
         if answer.is_last or not answer.is_whole:
             self.close()
         return answer
@@ -99,7 +99,7 @@ class _Socket(asyncio.Protocol):
         self.is_open = True
 
     def data_received(self, data: bytes) -> None:
-        if self._waiter is None or self._waiter.done():
+        if self._answer is None or self._waiter is None or self._waiter.done():
             self.close()  # nobody asked for anything
             return
         self._heard = self._loop.time()
@@ -116,14 +116,14 @@ class _Socket(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if error is None:
+        if error is None and self._answer is not None:
             self._answer.end()
         self._settle(BrokenError(str(error or "the server closed the connection")))
 
     def _settle(self, error: Exception) -> None:
         """No more will come; if its head is there it is an answer, though perhaps no whole one."""
         if self._waiter is not None and not self._waiter.done():
-            if self._answer.status:
+            if self._answer is not None and self._answer.status:
                 self._waiter.set_result(None)
             else:
                 self._waiter.set_exception(error)

@@ -206,4 +206,5 @@ def _readers(cls: type[Event]) -> dict[str, _Convert]:
 
 
 _PLANS = {cls: _Plan.of(cls) for cls in KINDS.values()}
+_PLANS[model.ShelvedEnd] = _PLANS[model.Ended]
 _READERS = {cls: _readers(cls) for cls in KINDS.values()}

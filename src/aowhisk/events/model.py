@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, ClassVar
@@ -34,6 +34,7 @@ __all__ = [
     "RunInterrupted",
     "RunStarted",
     "RunState",
+    "ShelvedEnd",
     "Taken",
     "Throttled",
     "now",
@@ -189,6 +190,27 @@ class Ended(CallEvent):
     final: bool = True
     sent: float = 0.0
     queued: float = 0.0
+
+
+class ShelvedEnd(Ended):
+    """An end whose result is large: it is not held in memory, but read whenever it is asked for.
+    Its activation has no result."""
+
+    __slots__ = ("read",)
+    read: Callable[[], JSON]
+
+    def __init__(self, ended: Ended, read: Callable[[], JSON]) -> None:
+        for each in fields(Ended):
+            if each.name != "result":
+                object.__setattr__(self, each.name, getattr(ended, each.name))
+        if ended.activation is not None and ended.activation.result is not None:
+            object.__setattr__(self, "activation", replace(ended.activation, result=None))
+        object.__setattr__(self, "read", read)
+
+    @property
+    def result(self) -> JSON:
+        """What the action returned, read anew each time."""
+        return self.read()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

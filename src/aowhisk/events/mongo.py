@@ -32,6 +32,7 @@ from aowhisk.events.mongo_documents import shortened, whole
 from aowhisk.events.mongo_events import Events
 from aowhisk.events.mongo_runs import Change, Runs, change_of
 from aowhisk.events.mongo_schema import prepare
+from aowhisk.events.shelf import LARGE, FileShelf, Kept
 from aowhisk.events.sink import Lease, RunInfo, Told, Written
 from aowhisk.events.spool import Spool
 from aowhisk.events.writer import Away, Hold, Writer
@@ -48,7 +49,8 @@ _CLOSING = 5.0
 @dataclass(frozen=True, slots=True)
 class _Row:
     """An event as it is written: `put` tells it from any other of this owner, `change` is what it
-    changes in the document of its run, `text` its body if that is in chunks."""
+    changes in the document of its run, `text` its body if that is in chunks; `kept` is its result
+    if that is large, and `result` the same as JSON."""
 
     hold: Hold
     seq: int
@@ -58,6 +60,8 @@ class _Row:
     document: Encoded
     change: Change | None
     text: str | None
+    kept: Kept | None
+    result: str
 
 
 class MongoJournal:
@@ -70,6 +74,7 @@ class MongoJournal:
         self._writer = Writer(self._database.label, self._row, self._store, most=_MOST)
         self._runs = Runs(self._database)
         self._events = Events(self._database)
+        self._shelf = FileShelf()
         self._puts = itertools.count()
 
     def __repr__(self) -> str:
@@ -111,9 +116,11 @@ class MongoJournal:
             with anyio.CancelScope(shield=True):
                 await self._database.close()
 
-    def put(self, event: Event) -> None:
-        """Queue an event; it is written soon, and before anything put later."""
-        self._writer.put(event)
+    def put(self, event: Event) -> Kept | None:
+        """Queue an event; it is written soon, and before anything put later. Of an end with a large
+        result, gives what reads that."""
+        row = self._writer.put(event)
+        return None if row is None else row.kept
 
     async def commit(self, run: str | None = None) -> None:
         """Return once everything put so far is durable. While the database is away, it waits;
@@ -188,6 +195,8 @@ class MongoJournal:
         put = next(self._puts)
         change = change_of(event, seq)
         document = whole(event, seq, self._writer.owner, declared)
+        result = str(document["body"].get("result", ""))
+        kept = Kept(event.result) if len(result) > LARGE and isinstance(event, Ended) else None
         document["put"] = put
         if change is not None:
             document.update(change.marks)
@@ -201,7 +210,9 @@ class MongoJournal:
             encoded = encode(short)
             if encoded is None:
                 raise JournalError(f"event {event.kind} of run {event.run} cannot be BSON")
-        return _Row(hold, seq, event, document["_id"], put, encoded, change, text)
+        result = "" if kept is None else result
+        id = document["_id"]
+        return _Row(hold, seq, event, id, put, encoded, change, text, kept, result)
 
     async def _store(self, batch: list[_Row]) -> None:
         """Write a batch in order, but for the runs that another owner has by now. Any part of it
@@ -214,6 +225,9 @@ class MongoJournal:
         await self._insert(batch)
         stored = [row.change for row in batch if row.change is not None and not row.hold.lost]
         await self._runs.settle(stored, unsure)
+        for row in batch:
+            if row.kept is not None and not row.hold.lost:
+                row.kept.let_go(self._shelf.put(row.result))
 
     async def _insert(self, batch: list[_Row]) -> None:
         while batch:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from aowhisk.events.model import Ended, Event, Intended, RunState
+from aowhisk.events.model import Ended, Event, Intended, RunState, ShelvedEnd
 from aowhisk.events.tenure import Tenure
+from aowhisk.models import JSON
 
 __all__ = [
     "Journal",
@@ -118,8 +119,12 @@ class Journal(Protocol):
     async def close(self) -> None:
         """Make what was put durable and let go."""
 
-    def put(self, event: Event) -> None:
-        """Queue an event behind all earlier ones; those of a run that another owns are dropped."""
+    def put(self, event: Event) -> Callable[[], JSON] | None:
+        """Queue an event behind all earlier ones; those of a run that another owns are dropped.
+
+        Of an end whose result is large, gives what reads that at once, whenever it is wanted, so
+        that nobody need hold it; None for everything else.
+        """
 
     async def commit(self, run: str | None = None) -> None:
         """Return once everything put so far is durable. Raises JournalError, and Fenced where
@@ -198,9 +203,16 @@ class Recorder:
     def record(self, *events: Event) -> None:
         """Journal events in order, durable with the next commit, and show them to the sinks."""
         for event in events:
-            if event.is_kept:
-                self.journal.put(event)
-            self.show(event)
+            self.keep(event)
+
+    def keep(self, event: Event) -> Event:
+        """Do that with one event; gives it as it may be held, without a large result."""
+        if event.is_kept:
+            read = self.journal.put(event)
+            if read is not None and isinstance(event, Ended):
+                event = ShelvedEnd(event, read)
+        self.show(event)
+        return event
 
     def show(self, event: Event) -> None:
         """Show the sinks an event that was put into the journal."""

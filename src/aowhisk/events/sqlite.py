@@ -21,20 +21,23 @@ from aowhisk.events import shared
 from aowhisk.events.codec import clean
 from aowhisk.events.intake import Declared, take_in
 from aowhisk.events.model import Event, RunState
+from aowhisk.events.shelf import Kept, SqliteShelf
 from aowhisk.events.sink import Lease, RunInfo, Told, Written
 from aowhisk.events.spool import Spool
 from aowhisk.events.sqlite_file import SqliteFile
-from aowhisk.events.sqlite_rows import Row, events_of, row_of, written_of
+from aowhisk.events.sqlite_rows import SELECT, Row, events_of, row_of, written_of
 from aowhisk.events.writer import Writer
 
 __all__ = ["SqliteJournal"]
 
 _T = TypeVar("_T")
-_AT_ONCE = 128  # events that are written in well under 1 ms
+_AT_ONCE = 96  # events that are written in about 1 ms
+_MOST = 512  # events in a batch: the first may be sent while the next ones are written
 _CLOSING = 5.0
 
-_EVENT = "INSERT INTO events VALUES (?,?,?,?,?,?,?)"
-_READ = "SELECT kind, run, at, body FROM events WHERE run = ? AND seq >= ? ORDER BY seq"
+_ROW = "(?,?,?,?,?,?,?)"
+_EVENTS = {n: f"INSERT INTO events VALUES {','.join([_ROW] * n)}" for n in (64, 16, 4, 3, 2, 1)}
+_READ = f"{SELECT} WHERE run = ? AND seq >= ? ORDER BY seq"
 _OBJECT = "INSERT OR IGNORE INTO objects VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
 _BEAT = """INSERT INTO leases VALUES (?, ?, 0)
   ON CONFLICT (run) DO UPDATE SET owner = excluded.owner, beat = beat + 1"""
@@ -51,7 +54,15 @@ class SqliteJournal:
             raise ConfigError(f"the journal's sync is {sync!r}; it is normal or full")
         self._path = Path(path)
         self._file = SqliteFile(self._path, sync=sync)
-        self._writer = Writer(str(self._path), row_of, self._store)
+        self._writer = Writer(
+            str(self._path),
+            row_of,
+            self._store,
+            most=_MOST,
+            at_once=self._store_at_once,
+            few=_AT_ONCE,
+        )
+        self._shelf = SqliteShelf(self._path)
         beside = self._path.with_name(f"{self._path.name}-spool")
         self.spool = Spool(str(self._path.resolve()), beside=beside)
 
@@ -89,9 +100,11 @@ class SqliteJournal:
             with anyio.CancelScope(shield=True):
                 await self._file.close()
 
-    def put(self, event: Event) -> None:
-        """Queue an event; it is written soon, and before anything put later."""
-        self._writer.put(event)
+    def put(self, event: Event) -> Kept | None:
+        """Queue an event; it is written soon, and before anything put later. Of an end with a large
+        result, gives what reads that."""
+        row = self._writer.put(event)
+        return None if row is None else row.kept
 
     async def commit(self, run: str | None = None) -> None:
         """Return once everything put so far is durable. While the file cannot be written (disk
@@ -103,7 +116,7 @@ class SqliteJournal:
         """The events of a run behind the first `after`, in order."""
         await self.commit()
         rows = await self._ask(lambda: self._fetch(_READ, run, after))
-        return await events_of(rows)
+        return await events_of(rows, self._shelf)
 
     async def append(
         self, run: str, events: Sequence[Event], *, after: int, declared: Declared
@@ -176,11 +189,21 @@ class SqliteJournal:
         """Run blocking work in the journal's thread; waits while the file is locked or full."""
         return await self._writer.insist(lambda: self._file.call(work))
 
+    def _store_at_once(self, batch: list[Row]) -> bool:
+        if not self._file.at_once(lambda: self._insert(batch)):
+            return False
+        self._stored(batch)
+        return True
+
     async def _store(self, batch: list[Row]) -> None:
-        is_done = len(batch) <= _AT_ONCE and self._file.at_once(lambda: self._insert(batch))
-        if not is_done:
-            await self._file.call(lambda: self._insert(batch))
+        await self._file.call(lambda: self._insert(batch))
+        self._stored(batch)
+
+    def _stored(self, batch: list[Row]) -> None:
         self._file.wrote(len(batch))
+        for row in batch:
+            if row.kept is not None and not row.hold.lost:
+                row.kept.let_go(self._shelf.at(row.hold.run, row.seq))
 
     def _fetch(self, query: str, *values: object) -> list[Any]:
         return self._file.connection.execute(query, values).fetchall()
@@ -217,6 +240,8 @@ class SqliteJournal:
     def _insert(self, batch: list[Row]) -> None:
         """Write a batch in one transaction, but for the runs that another process owns."""
         connection = self._file.connection
+        if self._insert_few(connection, batch):
+            return
         connection.execute("BEGIN IMMEDIATE")
         try:
             try:
@@ -232,8 +257,25 @@ class SqliteJournal:
                 connection.execute("ROLLBACK")
             raise
 
+    def _insert_few(self, connection: sqlite3.Connection, batch: list[Row]) -> bool:
+        """Write a batch that takes one statement, which is a transaction by itself; gives whether
+        that was so."""
+        statement = _EVENTS.get(len(batch))
+        if statement is None or any(row.objects or row.updates for row in batch):
+            return False
+        try:
+            connection.execute(statement, [v for row in batch for v in row.columns])
+        except sqlite3.IntegrityError:
+            return False
+        return True
+
     def _insert_rows(self, connection: sqlite3.Connection, batch: list[Row]) -> None:
-        connection.executemany(_EVENT, [row.columns for row in batch])
+        left, at = len(batch), 0
+        for size, statement in _EVENTS.items():  # the thread holds others up between statements
+            while left >= size:
+                part = batch[at : at + size]
+                connection.execute(statement, [v for row in part for v in row.columns])
+                left, at = left - size, at + size
         for row in batch:
             for n, (key, *rest) in enumerate(row.objects):
                 where = (key, row.event.at, row.hold.run, row.seq, n)

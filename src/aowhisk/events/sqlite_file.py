@@ -22,12 +22,18 @@ from aowhisk.events.damage import reason
 from aowhisk.events.schema import VERSION, prepare
 from aowhisk.events.writer import Away
 
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
 __all__ = ["SqliteFile"]
 
 _T = TypeVar("_T")
 _BUSY = 5.0  # seconds to wait for another process's write
 _QUICK = 0.001  # seconds that the loop may be held, on average
-_OUTLIER = 0.005  # what counts at most of one time that was longer: the machine may be busy
+_OUTLIER = 0.005  # what counts at most of one time that was longer
+_DOUBTS = 16  # times that are looked at closely, after one that was longer
 _REST = 1.0  # seconds without, once it was longer
 _CHECKPOINT = 8_000  # rows between two checkpoints: 5 to 8 MB
 _PER_COMMIT = 16  # rows that a commit counts for: it writes whole pages of four tables
@@ -36,6 +42,30 @@ _PASSING = {  # what may pass: others write, the disk is full, was taken away, .
     *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOMEM),
     *(sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_SCHEMA, sqlite3.SQLITE_INTERRUPT),
 }
+
+
+class _Watch:
+    """How long something takes that may wait for the disk. That other processes had the processor
+    meanwhile does not count, where the system tells: the thread would not be spared that."""
+
+    __slots__ = ("_cpu", "_waits", "_wall")
+
+    def __init__(self) -> None:
+        self._wall, self._cpu, self._waits = time.perf_counter(), time.thread_time(), _waits()
+
+    @property
+    def seconds(self) -> float:
+        """Since it was made."""
+        if _waits() != self._waits or self._waits < 0:
+            return time.perf_counter() - self._wall
+        return time.thread_time() - self._cpu
+
+
+def _waits() -> int:
+    """How often this thread has given the processor up, to wait for something; -1 where nobody
+    knows."""
+    who = getattr(resource, "RUSAGE_THREAD", None)
+    return -1 if who is None else resource.getrusage(who).ru_nvcsw
 
 
 class SqliteFile:
@@ -49,6 +79,7 @@ class SqliteFile:
         self._connection: sqlite3.Connection | None = None
         self._waits = True
         self._average = 0.0
+        self._doubts = 0
         self._rests_until = 0.0
         self._rows = 0
         self._restarts = True
@@ -93,19 +124,25 @@ class SqliteFile:
     def at_once(self, work: Callable[[], object]) -> bool:
         """Do it here and now, unless that may take long; gives whether it was done. It must leave
         nothing behind where it raises an error of SQLite's."""
-        began = time.perf_counter()
+        now = time.perf_counter()
         is_idle = self._last is None or self._last.done()
-        if self._sync != "normal" or not is_idle or began < self._rests_until or self._restarts:
+        if self._sync != "normal" or not is_idle or now < self._rests_until or self._restarts:
             return False
+        watch = _Watch() if self._doubts else None
         try:
             self._wait_for_others(False)
             work()
         except sqlite3.Error:  # locked, full, or worse: the thread will find out
             return False
-        took = min(time.perf_counter() - began, _OUTLIER)
-        self._average += 0.1 * (took - self._average)
+        took = time.perf_counter() - now
+        if watch is not None:
+            self._doubts -= 1
+            took = watch.seconds
+        elif took > _QUICK:
+            self._doubts, took = _DOUBTS, 0.0
+        self._average += 0.1 * (min(took, _OUTLIER) - self._average)
         if self._average > _QUICK:
-            self._average, self._rests_until = 0.0, began + _REST
+            self._average, self._rests_until = 0.0, now + _REST
         return True
 
     def wrote(self, rows: int) -> None:

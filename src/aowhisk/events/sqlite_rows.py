@@ -17,12 +17,14 @@ from aowhisk.events.model import (
     RunInterrupted,
     RunStarted,
     RunState,
+    ShelvedEnd,
     Taken,
 )
+from aowhisk.events.shelf import LARGE, Kept, SqliteShelf
 from aowhisk.events.sink import Written
 from aowhisk.events.writer import Hold
 
-__all__ = ["Row", "event_of", "events_of", "row_of", "written_of"]
+__all__ = ["SELECT", "Row", "event_of", "events_of", "row_of", "written_of"]
 
 _BREATH = 50  # events made of rows before others may run: about 1 ms
 _STARTED = "INSERT OR IGNORE INTO runs VALUES (?,?,?,?,?,NULL)"
@@ -32,7 +34,7 @@ _STATE = "UPDATE runs SET state = ?, ended = ? WHERE run = ?"
 
 class Row(NamedTuple):
     """An event as it is written: its body as JSON, what goes into `objects` for it (key first, then
-    what follows `n`), and statements for the other tables."""
+    what follows `n`), and statements for the other tables; and its result, if that is large."""
 
     hold: Hold
     seq: int
@@ -40,6 +42,7 @@ class Row(NamedTuple):
     body: str
     objects: tuple[tuple[Any, ...], ...] = ()
     updates: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    kept: Kept | None = None
 
     @property
     def columns(self) -> tuple[Any, ...]:
@@ -52,14 +55,11 @@ class Row(NamedTuple):
 def row_of(event: Event, hold: Hold, seq: int, declared: tuple[str, ...]) -> Row:
     """The row of an event, its number being `seq`; `declared` are the keys that its attempt said to
     write."""
-    return Row(
-        hold=hold,
-        seq=seq,
-        event=event,
-        body=dumps(to_json(event)),
-        objects=_objects(event, declared) if isinstance(event, Ended) else (),
-        updates=_updates(event) if isinstance(event, _MARKS) else (),
-    )
+    body = dumps(to_json(event))
+    if not isinstance(event, Ended):
+        return Row(hold, seq, event, body, (), _updates(event) if isinstance(event, _MARKS) else ())
+    kept = Kept(event.result) if len(body) > LARGE else None
+    return Row(hold, seq, event, body, _objects(event, declared), (), kept)
 
 
 def event_of(kind: str, run: str, at: float, body: str) -> Event:
@@ -67,11 +67,21 @@ def event_of(kind: str, run: str, at: float, body: str) -> Event:
     return from_json(kind, run, at, json.loads(body))
 
 
-async def events_of(rows: Sequence[tuple[Any, ...]]) -> tuple[Event, ...]:
-    """The events of rows, however many; others run meanwhile."""
+SELECT = f"""SELECT kind, run, at,
+  iif(kind = 'ended' AND length(body) > {LARGE}, json_remove(body, '$.result'), body),
+  iif(kind = 'ended' AND length(body) > {LARGE}, seq, NULL) FROM events"""
+"""The rows that `events_of` takes."""
+
+
+async def events_of(rows: Sequence[tuple[Any, ...]], shelf: SqliteShelf) -> tuple[Event, ...]:
+    """The events of rows, however many, without their large results; others run meanwhile."""
     events = []
-    for n, row in enumerate(rows):
-        events.append(event_of(*row))
+    for n, (*row, seq) in enumerate(rows):
+        event = event_of(*row)
+        read = None if seq is None else shelf.at(event.run, seq)
+        if read is not None and isinstance(event, Ended):
+            event = ShelvedEnd(event, read)
+        events.append(event)
         if n % _BREATH == 0:
             await asyncio.sleep(0)
     return tuple(events)

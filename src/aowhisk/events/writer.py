@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -25,6 +26,8 @@ from aowhisk.events.spool import Spool, Spooled
 __all__ = ["Away", "Hold", "Row", "Writer"]
 
 _log = logging.getLogger("aowhisk")
+_CROWD = 16  # turns without writing at once, after one in which several have committed
+_TURNS = 3  # of the loop, for which what nobody waits for may stay in the queue
 _PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)  # between tries while the database is away
 
 
@@ -80,20 +83,29 @@ class Writer(Generic[R]):
         store: Callable[[list[R]], Awaitable[None]],
         *,
         most: int = 10_000,
+        at_once: Callable[[list[R]], bool] | None = None,
+        few: int = 0,
     ) -> None:
         self.owner = new_owner()
         self._name = name
         self._make = make
         self._store = store
         self._most = most
+        self._at_once = at_once
+        self._few = few
         self._holds: dict[str, Hold] = {}
         self._declared: dict[str, tuple[str, ...]] = {}
         self._queue: list[R] = []
         self._batch: list[R] = []
         self._put = 0
         self._durable = 0
-        self._waiters: list[tuple[int, Hold | None, asyncio.Future[None]]] = []
+        self._waiters: deque[tuple[int, Hold | None, asyncio.Future[None]]] = deque()
+        """In the order of the numbers that they wait for."""
         self._task: asyncio.Task[None] | None = None
+        self._turn: asyncio.Handle | None = None
+        self._turns = 0  # since somebody wanted something to be durable
+        self._commits = 0  # in this turn
+        self._crowd = 0  # turns for which commits are likely to come together
         self._failure: JournalError | None = None
         self._is_away = False
         self._watchers: list[Told] = []
@@ -102,21 +114,21 @@ class Writer(Generic[R]):
         """Call `told` when the database is away and when it is back."""
         self._watchers.append(told)
 
-    def put(self, event: Event) -> None:
-        """Queue an event, unless its run is another owner's by now."""
+    def put(self, event: Event) -> R | None:
+        """Queue an event, unless its run is another owner's by now; gives its row."""
         hold = self._holds.get(event.run)
         if hold is None:
             hold = self._holds[event.run] = Hold(event.run)
         if hold.lost:
-            return
+            return None
         row = self._make(event, hold, hold.next, self._declarations(event))
         if isinstance(event, RunEnded):
             hold.last = hold.next
         hold.next += 1
         self._queue.append(row)
         self._put += 1
-        if self._task is None and self._failure is None:
-            self._task = asyncio.get_running_loop().create_task(self._write())
+        self._take_turn()
+        return row
 
     async def commit(self, run: str | None = None) -> None:
         """Return once everything put so far is durable. Raises JournalError, and Fenced where
@@ -124,6 +136,9 @@ class Writer(Generic[R]):
         if self._failure is not None:
             raise self._failure
         hold = None if run is None else self._holds.get(run)
+        self._commits += 1
+        if self._commits == 1 and not self._crowd:
+            self._write_at_once()
         if self._durable < self._put:
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append((self._put, hold, waiter))
@@ -247,23 +262,63 @@ class Writer(Generic[R]):
             return self._declared.pop(event.attempt, ())
         return ()
 
-    async def _write(self) -> None:
-        """Write until nothing is queued; the one task of this journal."""
+    def _take_turn(self) -> None:
+        """Look at the queue in the loop's next turn, unless somebody does."""
+        if self._turn is None and self._task is None and self._failure is None:
+            self._turn = asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        """One turn is over: write what it has brought."""
+        self._turn = None
+        self._crowd = _CROWD if self._commits > 1 else max(0, self._crowd - 1)
+        self._commits = 0
+        if not self._queue or self._task is not None or self._failure is not None:
+            return
+        self._turns += 1
+        if not self._waiters and self._turns < _TURNS:  # what follows from an end, an intent,
+            self._take_turn()  # shares its commit
+        elif not self._write_at_once():
+            self._task = asyncio.get_running_loop().create_task(self._write())
+
+    def _write_at_once(self) -> bool:
+        """Write what is queued here and now, if it is little; gives whether that was done."""
+        batch = self._queue
+        if self._at_once is None or not 0 < len(batch) <= self._few:
+            return False
+        if self._task is not None or self._failure is not None:
+            return False
         try:
-            await asyncio.sleep(0)  # what follows from an end, an intent, shares its commit
-            while self._queue:
-                batch, self._queue = self._queue[: self._most], self._queue[self._most :]
-                self._batch = batch
-                await self.insist(lambda rows=batch: self._save(_held(rows)))  # type: ignore[misc]
-                self._batch = []
-                self._durable += len(batch)
-                self._forget(batch)
-                self._release(None)
+            is_done = self._at_once(_held(batch))
+        except Exception:  # noqa: BLE001 -- whatever it is, the task meets it too, and says so
+            is_done = False
+        if not is_done:
+            return False
+        self._queue = []
+        self._written(batch)
+        return True
+
+    async def _write(self) -> None:
+        """Write one batch, however long that takes; the one task of this journal."""
+        batch, self._queue = self._queue[: self._most], self._queue[self._most :]
+        self._batch = batch
+        try:
+            await self.insist(lambda: self._save(_held(batch)))
         except JournalError as error:
             self._failure = error
             self._release(error)
+        else:
+            self._batch = []
+            self._written(batch)
         finally:
             self._task = None
+        if self._queue:
+            self._take_turn()
+
+    def _written(self, batch: list[R]) -> None:
+        self._turns = 0
+        self._durable += len(batch)
+        self._forget(batch)
+        self._release(None)
 
     async def _save(self, rows: list[R]) -> None:
         try:
@@ -281,19 +336,17 @@ class Writer(Generic[R]):
                 del self._holds[hold.run]
 
     def _release(self, error: JournalError | None) -> None:
-        waiting = []
-        for target, hold, waiter in self._waiters:
+        """Let those go on whose events are durable by now, or all, because of the error."""
+        while self._waiters and (error is not None or self._waiters[0][0] <= self._durable):
+            _, hold, waiter = self._waiters.popleft()
             if waiter.done():
                 continue
             if error is not None:
                 waiter.set_exception(error)
-            elif target > self._durable:
-                waiting.append((target, hold, waiter))
             elif hold is not None and hold.lost:
                 waiter.set_exception(_fence(hold))
             else:
                 waiter.set_result(None)
-        self._waiters = waiting
 
 
 def _keep(left: Sequence[Spooled], spool: Spool) -> str:

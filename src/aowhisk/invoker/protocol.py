@@ -97,7 +97,7 @@ class Protocol:
             end = noted if noted is not None else AttemptEnd()
             return replace(end, result=result, activation=activation)
         if IO_KEY not in result and CONTEXT not in result:
-            return AttemptEnd(result=dict(result), activation=activation)
+            return AttemptEnd(result=result, activation=activation)
         own = {name: value for name, value in result.items() if name not in (IO_KEY, CONTEXT)}
         io = IO.from_json(result[IO_KEY]) if IO_KEY in result else None
         if io is None or io.attempt != attempt.id:  # another attempt's IO says nothing of this one

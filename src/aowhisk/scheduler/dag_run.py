@@ -12,7 +12,7 @@ from aowhisk.events import Recorder
 from aowhisk.events import model as events
 from aowhisk.events.model import Cause
 from aowhisk.lineage import CallRecord, CallRef, Lineage
-from aowhisk.models import JSON, Abandoned, Failed, Outcome, Succeeded
+from aowhisk.models import JSON, Abandoned, Failed, Outcome, Shelved, Succeeded
 from aowhisk.replay import History
 from aowhisk.retry import Terms
 from aowhisk.scheduler.engine import Engine
@@ -38,6 +38,9 @@ class _NodeRun:
         self.terms = Terms(spec.retry, spec.timeout)
         self.items: list[JSON] = []
         self.outcomes: list[Outcome | None] = []
+        self.results: list[JSON] = []
+        """What others refer to of the results, None for what has not succeeded; empty where nobody
+        refers to them."""
         self.started = 0
         """Items that were begun, or need not be; those from here on are to be looked at."""
         self.in_flight = 0
@@ -105,6 +108,7 @@ class DagRun:
         self._actions = {name: Limit(size) for name, size in (action_limits or {}).items()}
         self._values: dict[str, JSON] = {}
         self._consumers = dag.consumers()
+        self._wanted = _wanted(dag)
         self._concurrency = concurrency
         self._forecast = Forecast() if forecast is None else forecast
         self._paths = Paths(dag, self._forecast)
@@ -275,6 +279,8 @@ class DagRun:
                 self.fail(node, 0, error)
                 return
         node.outcomes = [None] * (len(node.items) if node.spec.is_map else 1)
+        if node.spec.id in self._wanted:
+            node.results = [None] * len(node.outcomes)
         self._recall(node)
         if node.is_empty and not node.in_flight:
             self._finish(node)
@@ -309,6 +315,8 @@ class DagRun:
     def _note(self, node: _NodeRun, index: int, outcome: Outcome) -> None:
         node.outcomes[index] = outcome
         node.ended += 1
+        if node.results and isinstance(outcome, Succeeded):
+            node.results[index] = _part(outcome, self._wanted[node.spec.id])
         if isinstance(outcome, Failed):
             node.failures += 1
             if node.has_failed and node.gate.why is None:
@@ -320,7 +328,8 @@ class DagRun:
         node.is_over = True
         self._left -= 1
         if node.gate.why is None:
-            self._values[node.spec.id] = self._value(node)
+            if node.spec.id in self._wanted:
+                self._values[node.spec.id] = node.results if node.spec.is_map else node.results[0]
             for id in self._consumers[node.spec.id]:
                 consumer = self._nodes[id]
                 consumer.waits -= 1
@@ -343,10 +352,6 @@ class DagRun:
                 self._recorder.record(
                     events.CallAbandoned(run=self._run, of=self._run, call=id, reason=node.gate.why)
                 )
-
-    def _value(self, node: _NodeRun) -> JSON:
-        results = [o.result if isinstance(o, Succeeded) else None for o in node.outcomes]
-        return results if node.spec.is_map else results[0]
 
     def _outcome(self, node: _NodeRun) -> NodeOutcome:
         why = node.gate.why or "the run stopped"
@@ -410,6 +415,31 @@ class DagRun:
 def _sources(templates: list[Template]) -> list[str]:
     """The nodes that templates refer to."""
     return list(dict.fromkeys(ref.node for ref in walk(templates) if isinstance(ref, Ref)))
+
+
+def _wanted(dag: Dag) -> dict[str, frozenset[str] | None]:
+    """The nodes that others refer to, and the fields of their results; None for the whole."""
+    found: dict[str, frozenset[str] | None] = {}
+    for spec in dag.nodes.values():
+        for ref in walk([spec.params, spec.reads, spec.writes, spec.over]):
+            if not isinstance(ref, Ref):
+                continue
+            head = ref.path[0] if ref.path else None
+            known = found.get(ref.node, frozenset())
+            if known is None or not isinstance(head, str):
+                found[ref.node] = None
+            else:
+                found[ref.node] = known | {head}
+    return found
+
+
+def _part(outcome: Succeeded, fields: frozenset[str] | None) -> JSON:
+    """The result, of one that is not held in memory only these fields; the whole if one is not
+    there, for whoever wants it will say what there is."""
+    result = outcome.result
+    if fields is None or not isinstance(outcome, Shelved) or not isinstance(result, dict):
+        return result
+    return {name: result[name] for name in fields} if fields <= result.keys() else result
 
 
 def _others(node: _NodeRun) -> bool:

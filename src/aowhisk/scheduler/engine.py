@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import anyio
@@ -23,7 +24,7 @@ from aowhisk.events import model as events
 from aowhisk.events.model import Cause
 from aowhisk.invoker import Attempt, AttemptEnd, Invoker
 from aowhisk.lineage import CallRecord, CallRef
-from aowhisk.models import Abandoned, Failed, Outcome, Succeeded, attempt_id
+from aowhisk.models import Abandoned, Failed, Outcome, Shelved, Succeeded, attempt_id
 from aowhisk.recovery import Step, foreign_read
 from aowhisk.replay import Pending, record_of
 from aowhisk.retry import next_delay
@@ -32,7 +33,7 @@ from aowhisk.scheduler.forecast import Forecast
 from aowhisk.scheduler.job import Job
 from aowhisk.scheduler.queue import Limit
 from aowhisk.scheduler.recoverer import Recoverer, Recovery, known_reads
-from aowhisk.scheduler.slots import Slots, Source
+from aowhisk.scheduler.slots import Follow, Slots, Source
 
 __all__ = ["Engine"]
 
@@ -142,10 +143,9 @@ class Engine:
         self._open.add(job)
         self._moving = None
 
-    async def _attempt(self, job: Job) -> None:
+    async def _attempt(self, job: Job) -> Follow:
         if job.gate is not None and job.gate.why is not None:
-            self._abandon(job, job.gate.why)
-            return
+            return partial(self._abandon, job, job.gate.why)
         now = self.clock()
         job.first_sent = now if job.first_sent is None else job.first_sent
         pending, job.pending = job.pending, None
@@ -169,7 +169,7 @@ class Engine:
         else:
             end = await self.invoker.take_up(attempt, pending.activation_id, since=pending.at)
         del self.in_flight[attempt.id]
-        self._settle(job, attempt, end)
+        return partial(self._settle, job, attempt, end)
 
     def _settle(self, job: Job, attempt: Attempt, end: AttemptEnd) -> None:
         """Decide what follows from the end of an attempt; everything here happens at once."""
@@ -184,7 +184,7 @@ class Engine:
             succeeded=end.error is None,
         )
         follow = self._follow(job, attempt, end)
-        self._recorder.record(_ended(attempt, end, final=follow is None))
+        ended = self._recorder.keep(_ended(attempt, end, final=follow is None))
         for found in diverged:
             self._recorder.record(
                 events.Diverged(
@@ -200,7 +200,7 @@ class Engine:
         if follow is not None:
             follow()
         elif end.error is None:
-            self._end(job, self._success(job, end))
+            self._end(job, _success(job, end, ended))
         else:
             self._fail(job, end, end.error)
 
@@ -355,15 +355,6 @@ class Engine:
             cause=Cause.RECOVERY,
         )
 
-    def _success(self, job: Job, end: AttemptEnd) -> Succeeded:
-        return Succeeded(
-            call=job.ref.call,
-            action=job.record.action,
-            result=end.result,
-            activation=end.activation,
-            attempts=job.tries,
-        )
-
     def _fail(self, job: Job, end: AttemptEnd, error: AowhiskError) -> None:
         self._end(
             job,
@@ -416,6 +407,14 @@ class Engine:
     def _spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         if self._group is not None:
             self._group.start_soon(function, *args)
+
+
+def _success(job: Job, end: AttemptEnd, ended: events.Event) -> Succeeded:
+    """The outcome; without the result, where the event does not hold it either."""
+    call, action = job.ref.call, job.record.action
+    if isinstance(ended, events.ShelvedEnd):
+        return Shelved(call, action, ended.read, ended.activation, job.tries)
+    return Succeeded(call, action, end.result, end.activation, job.tries)
 
 
 def _ended(attempt: Attempt, end: AttemptEnd, *, final: bool) -> events.Ended:

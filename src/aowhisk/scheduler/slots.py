@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from anyio.abc import TaskGroup
 
 from aowhisk.scheduler.job import Job
 from aowhisk.scheduler.queue import Limit, ReadyQueue
 
-__all__ = ["Slots", "Source"]
+__all__ = ["Follow", "Slots", "Source"]
+
+Follow: TypeAlias = Callable[[], None]
+"""What is to be done about the end of an attempt; does not wait for anything."""
 
 
 class Source(Protocol):
@@ -32,14 +35,14 @@ class Source(Protocol):
 
 
 class Slots:
-    """`size` of them, each held for one `attempt` at a time. `begin` is told of each job that a
-    source gave. Nothing goes while there is no group."""
+    """`size` of them, each held for one `attempt` at a time, and while that is followed up.
+    `begin` is told of each job that a source gave. Nothing goes while there is no group."""
 
     def __init__(
         self,
         size: int,
         *,
-        attempt: Callable[[Job], Awaitable[None]],
+        attempt: Callable[[Job], Awaitable[Follow]],
         begin: Callable[[Job], None],
     ) -> None:
         self._size = size
@@ -47,6 +50,7 @@ class Slots:
         self._begin = begin
         self._queue: ReadyQueue[Job | Source] = ReadyQueue()
         self._busy = 0
+        self._is_passing = False
         self._group: TaskGroup | None = None
 
     def open(self, group: TaskGroup) -> None:
@@ -65,6 +69,8 @@ class Slots:
 
     def pump(self) -> None:
         """Fill the free slots."""
+        if self._is_passing:  # the slot that is about to be free takes its pick first
+            return
         while self._group is not None and self._busy < self._size:
             self._busy += 1  # taken before the job is: making that one may come back here
             taken = self._next()
@@ -80,13 +86,23 @@ class Slots:
             while taken is not None:
                 job, limits = taken
                 try:
-                    await self._attempt(job)
+                    self._follow_up(await self._attempt(job))
                 finally:
                     self._queue.done(limits)
                 taken = self._next()
+                if taken is not None:
+                    self.pump()
         finally:
             self._busy -= 1
         self.pump()
+
+    def _follow_up(self, follow: Follow) -> None:
+        """What becomes ready by that may go in the same slot: no other has to be opened for it."""
+        self._is_passing = True
+        try:
+            follow()
+        finally:
+            self._is_passing = False
 
     def _next(self) -> tuple[Job, tuple[Limit, ...]] | None:
         """The most urgent job that may go."""

@@ -18,6 +18,7 @@ from aowhisk.events.model import (
 )
 from aowhisk.telemetry.attempt import AttemptTelemetry
 from aowhisk.telemetry.bound import Bound
+from aowhisk.telemetry.ends import Ends
 from aowhisk.telemetry.summary import ActionTelemetry, RecoveryShare
 
 __all__ = ["Meter", "Tape", "Telemetry"]
@@ -149,7 +150,7 @@ class Tape:
         self._first: Event | None = None
         self._last = self._idle = 0.0
         self._intents: dict[str, float] = {}
-        self._ends: list[tuple[Ended, float | None]] = []
+        self._ends = Ends("")
         self._holds: list[float] = []
         self._requests: list[Requests] = []
         self._made: Telemetry | None = None
@@ -160,10 +161,11 @@ class Tape:
         """Take the next event."""
         if self._first is None:
             self._first, self._last = event, event.at
+            self._ends = Ends(event.run)
         if isinstance(event, Intended):
             self._intents[event.attempt] = event.at
         elif isinstance(event, Ended):
-            self._ends.append((event, self._intents.pop(event.attempt, None)))
+            self._ends.add(event, self._intents.pop(event.attempt, None))
         elif isinstance(event, Taken):  # nobody has put anything since the event before
             self._idle += max(0.0, event.at - self._last)
         elif isinstance(event, Throttled):
