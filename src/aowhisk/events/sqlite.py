@@ -32,7 +32,7 @@ __all__ = ["SqliteJournal"]
 
 _T = TypeVar("_T")
 _AT_ONCE = 96  # events that are written in about 1 ms
-_MOST = 512  # events in a batch: the first may be sent while the next ones are written
+_MOST = 256  # events in a batch: the first may be sent while the next ones are written
 _CLOSING = 5.0
 
 _ROW = "(?,?,?,?,?,?,?)"
