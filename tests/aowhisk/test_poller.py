@@ -217,6 +217,18 @@ async def test_once_the_clocks_are_compared_lists_go_back_no_further_than_they_h
     assert poller.lag == pytest.approx(late[200], abs=0.2)
 
 
+async def test_what_others_did_in_the_minute_before_is_not_listed_again_and_again() -> None:
+    platform = Platform()
+    ids = [platform.add(n, ends=10 + n / 2000) for n in range(1000)]
+    for n in range(1000):
+        platform.ends[f"{10**6 + n:032x}"] = 0.0
+        platform.earlier[f"{10**6 + n:032x}"] = 20.0 + n / 100
+    poller, got = await wait_for(platform, ids, sent=DAWN)
+    late = sorted(at - platform.ends[id_] for id_, (_, at) in got.items())
+    assert late[500] < 0.5
+    assert poller.lists <= 50
+
+
 async def test_thousands_do_not_flood_the_server() -> None:
     platform = Platform()
     ids = [platform.add(n, ends=60) for n in range(4000)]

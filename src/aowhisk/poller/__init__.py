@@ -44,6 +44,7 @@ SAMPLE = 8
 _LAGS = 200  # that are remembered
 _HEADSTART = timedelta(seconds=10)  # it was sent before anyone waited: the blocking wait
 _OVERLAP = timedelta(seconds=60)  # the cluster's clock is not ours; once the two are compared ...
+_DEEP = 8  # until then one round in so many goes all the way back, past what is surely older
 _MARGIN = timedelta(seconds=5)  # ... this is enough: its machines' clocks are not the same, either
 _ROUND = 0.25  # seconds between rounds while they settle many ...
 _MANY_A_PAGE = 40  # ... on each of their pages; else that long for each page, but ...
@@ -89,6 +90,7 @@ class _Rounds:
     ahead: timedelta = timedelta()
     ended: float = -inf
     owed: dict[str, tuple[datetime, float]] = field(default_factory=dict)
+    count: int = 0
     _compared: bool = False
     tokens: float = 0.0
     filled: float = 0.0
@@ -106,6 +108,11 @@ class _Rounds:
         """Whether the last lists did not go back far enough to show it."""
         recent = now - self.ended < 2 * _LONGEST_ROUND
         return recent and self.reach is not None and sent + self.ahead < self.reach
+
+    def is_deep(self) -> bool:
+        """Whether this round has to go all the way back, whatever it finds; counts it."""
+        self.count += 1
+        return self._compared or self.count % _DEEP == 0
 
     def since(self, sent: datetime) -> datetime:
         """How far back, by the cluster's clock, lists have to go to show what was sent then."""
@@ -318,7 +325,8 @@ class Poller:
 
     async def _pages(self) -> tuple[datetime, set[str]]:
         """How far back the pages went, and the ids they showed."""
-        since = self._rounds.since(min(w.sent for each in self._waiters.values() for w in each))
+        first = min(w.sent for each in self._waiters.values() for w in each)
+        since, is_deep = self._rounds.since(first), self._rounds.is_deep()
         upto: datetime | None = None
         skip = 0
         shown: set[str] = set()
@@ -338,6 +346,8 @@ class Poller:
                 return since, shown
             oldest = min(starts)
             if left == 0 or not self._waiters.keys() - shown:
+                return oldest, shown
+            if not is_deep and oldest < first - _MARGIN and shown.isdisjoint(self._waiters):
                 return oldest, shown
             skip = skip + len(page.activations) if oldest == upto else 0
             upto = oldest
