@@ -206,7 +206,6 @@ def _plan() -> Bench:
             Figure("memory an object", _object, " KB"),
         ),
         server=None,
-        rounds=3,
     )
 
 
@@ -255,7 +254,6 @@ def _poll() -> Bench:
         "1,000 asynchronous activations in flight",
         sides,
         figures("10 s each", 40) + figures("5 to 15 s", None),
-        rounds=3,
     )
 
 
